@@ -17,6 +17,7 @@ mod ended_attempt;
 mod given_rate;
 mod probes;
 mod rate;
+mod rate_trial;
 mod strain;
 mod strained;
 mod window;
@@ -26,11 +27,10 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 pub(super) use ended_attempt::EndedAttempt;
+pub(super) use strain::StrainVerdict;
 
 use cycle::{Cycle, Refusals};
 use probes::{CLOCK_MARGIN, FIRST_PAUSE, next_probe, since_minute};
-pub(super) use strain::StrainVerdict;
-
 use rate::LearnedRate;
 use strain::Strain;
 use window::{Closed, LearnedWindow, WindowAdvice};
@@ -89,6 +89,8 @@ pub enum LearnedLimit {
 #[derive(Debug, Default)]
 pub(super) struct LearnedLimits {
     rate: Option<LearnedRate>,
+    /// The rate that was given up because the server seemed to fail by itself.
+    shelved_rate: Option<LearnedRate>,
     window: Option<LearnedWindow>,
     cycle: Cycle,
     /// Whether refusals have ended a cycle before.
@@ -348,18 +350,16 @@ impl LearnedLimits {
         }
         self.learn_rate(&refusals, accepted, left.saturating_duration_since(began), now);
         if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
-            self.strain.try_rate(rate.per_second(), departures);
+            self.strain.try_rate(rate.per_second(), departures, now);
         }
     }
 
     /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.
     fn closed_for(&self, refusals: &Refusals, began: Instant, left: Instant) -> Option<Duration> {
         // Where a rate is known and the server says how long to wait, nothing is gained by a window.
-        if self.windows_denied >= WINDOWS_DENIED || (self.rate.is_some() && refusals.asked_until.is_some()) {
-            return None;
-        }
+        let is_known = self.rate.is_some() && refusals.asked_until.is_some();
         // A server that fails for a while looks the same.
-        if refusals.is_unclear {
+        if self.windows_denied >= WINDOWS_DENIED || is_known || refusals.is_unclear {
             return None;
         }
         let asked = refusals.asked_until.map(|until| until.min(left));

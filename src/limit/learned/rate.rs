@@ -26,6 +26,8 @@ const FAR: f64 = 0.5;
 const TOUCHES: f64 = 0.97;
 /// What is left of the rate where it is tried whether a much lower one is refused less.
 const LOWERED: f64 = 0.7;
+/// What is left of it where it is tried whether one just below what was refused is accepted.
+const HELD: f64 = 0.9;
 /// A refusal after so many accepted attempts may be chance.
 const BY_CHANCE: u32 = 40;
 /// The same, where the answer may be that of a server that fails by itself.
@@ -74,8 +76,8 @@ const DOUBLING: Growth = Growth { per_second: 0.7, per_attempt: 0.2, least: 0.0 
 /// It is far below what was accepted before.
 const RETURNING: Growth = Growth { per_second: 0.2, per_attempt: 0.1, least: 0.0 };
 /// After the first refusals.
-const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.02, least: 0.0 };
-const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.01, least: 0.0 };
+const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.012, least: 0.0 };
+const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.005, least: 0.0 };
 /// After several: a percent a second.
 const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5, least: 0.000_5 };
 
@@ -279,6 +281,18 @@ impl LearnedRate {
         self.is_guess = false;
         self.pause = 0.0;
         self.per_second = (self.per_second * factor).max(self.floor);
+        self.grown = now;
+        self.next = self.next.max(now + self.gap());
+    }
+
+    /// It was refused while it is tried whether a lower one helps. Just below it hardly anything is refused if that was a
+    /// limit.
+    pub(super) fn hold_below(&mut self, now: Instant, ended: &EndedAttempt) {
+        self.corrected_until = ended.departures;
+        self.refusals += 1;
+        self.refused_at = Some(self.per_second);
+        self.is_guess = false;
+        self.per_second = (self.per_second * HELD).max(self.floor);
         self.grown = now;
         self.next = self.next.max(now + self.gap());
     }

@@ -7,13 +7,15 @@
 //! - **Chance** does not: as large a share fails at the lower rate. It is no reason to go slower, so that such answers
 //!   count no more until much more of them come.
 //!
-//! The lower rate is therefore tried once, for as many attempts as it takes to tell the two apart.
+//! The lower rate is therefore tried once, for as many attempts as it takes to tell the two apart. Where a rate was
+//! accepted for long before, the lower one grows until it is refused, and then stays just below.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::EndedAttempt;
+use super::rate_trial::{RateTrial, TrialState};
 
 /// How many of the newest outcomes are kept.
 const KEPT: usize = 64;
@@ -55,13 +57,7 @@ const SOME: f64 = 2.0;
 const BELOW: f64 = 0.95;
 /// What is left of a span when it is over.
 const FADES: f64 = 0.75;
-/// So many refusals are to be expected in a trial if they come by chance …
-const EXPECTED: f64 = 12.0;
-/// … and a trial has at least so many outcomes …
-const TRIAL_LEAST: f64 = 24.0;
-/// … of which this part of the refusals that are expected shows chance.
-const PART: f64 = 0.33;
-/// Meanwhile the rate grows to this many times what it was: what is refused at a much higher one shows no chance.
+/// In a trial the rate grows to this many times what it was: what is refused at a much higher one shows no chance.
 const GROWN: f64 = 1.6;
 /// While a rate is learnt, so many refusals …
 const DOUBTFUL: f64 = 5.0;
@@ -75,6 +71,12 @@ const WEIGHT: f64 = 1.0 / 256.0;
 const DEVIATIONS: f64 = 4.5;
 /// A lower share is not kept in mind.
 const CHANCE_LEAST: f64 = 0.02;
+/// If more than chance explains fails within this time, a limit was taken for chance …
+const SOON: Duration = Duration::from_secs(30);
+/// … so that nothing is tried for so long, and for twice as long each time …
+const DENIED: Duration = Duration::from_mins(1);
+/// … up to so often.
+const DENIED_DOUBLINGS: u32 = 6;
 
 /// What a strained answer leads to.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -87,8 +89,12 @@ pub(in crate::limit) enum StrainVerdict {
     Refused,
     /// A rate is tried.
     TriesRate,
+    /// The rate that is tried was refused: a trial of one just below it follows.
+    TriesBelow,
     /// The rate that was tried did not help: the server fails by itself.
     FoundChance,
+    /// Much more fail than by chance soon after it was found: there is a limit after all.
+    MoreThanChance,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -157,40 +163,6 @@ impl StrainSpan {
     }
 }
 
-/// A lower rate is tried.
-#[derive(Debug, Clone, Copy)]
-struct RateTrial {
-    /// The rate at its beginning.
-    rate: f64,
-    /// Departures before this one do not count.
-    from: u64,
-    share_before: f64,
-    accepted: u32,
-    strained: u32,
-}
-
-impl RateTrial {
-    fn least(&self) -> f64 {
-        (EXPECTED / self.share_before).max(TRIAL_LEAST)
-    }
-
-    /// Whether as many are refused as before, as far as the trial has come.
-    fn shows_chance(&self) -> bool {
-        f64::from(self.strained) >= PART * self.share_before * self.least()
-    }
-
-    /// Whether a departure is one of those that are counted. Refusals come sooner than good answers, so that what counts
-    /// is the order in which they left.
-    fn counts(&self, number: u64) -> bool {
-        number >= self.from && ((number - self.from) as f64) < self.least()
-    }
-
-    fn is_over(&self, number: u64) -> bool {
-        let is_past = number >= self.from && (number - self.from) as f64 > self.least() * 2.0;
-        is_past || f64::from(self.accepted + self.strained) >= self.least()
-    }
-}
-
 /// What is known of strained answers.
 #[derive(Debug)]
 pub(super) struct Strain {
@@ -201,6 +173,12 @@ pub(super) struct Strain {
     trial: Option<RateTrial>,
     /// The share that fails whatever the rate is.
     chance: Option<f64>,
+    /// When that was found.
+    found: Option<Instant>,
+    /// How often more failed soon afterwards than was taken for chance.
+    denials: u32,
+    /// Nothing is tried until then.
+    denied_until: Option<Instant>,
     /// Since when a share of the answers is strained that is worth a trial.
     since: Option<Instant>,
     /// Of the departures from this one on, so many were strained.
@@ -216,6 +194,9 @@ impl Default for Strain {
             before: None,
             trial: None,
             chance: None,
+            found: None,
+            denials: 0,
+            denied_until: None,
             since: None,
             cohort: (0, 0),
         }
@@ -255,7 +236,7 @@ impl Strain {
 
     /// Whether a rate may not grow, because the trial is for it.
     pub(super) fn holds(&self, rate: f64) -> bool {
-        self.trial.is_some_and(|trial| rate >= trial.rate * GROWN)
+        self.trial.is_some_and(|trial| trial.state == TrialState::Held || rate >= trial.rate * GROWN)
     }
 
     /// Takes note of a strained answer; `rate` is the one that is learnt. Returns what it means by itself; `None`: that
@@ -272,11 +253,24 @@ impl Strain {
                 return Some(StrainVerdict::Chance);
             }
             self.chance = None;
+            if self.found.take().is_some_and(|found| now.saturating_duration_since(found) <= SOON) {
+                let shift = self.denials.min(DENIED_DOUBLINGS);
+                self.denied_until = Some(now + DENIED * (1 << shift));
+                self.denials += 1;
+                (self.span, self.before, self.since) = (None, None, None);
+                return Some(StrainVerdict::MoreThanChance);
+            }
         }
         if let Some(trial) = self.trial.as_mut() {
+            if trial.state == TrialState::Lowered && ended.number >= trial.from {
+                trial.hold(ended.departures);
+                return Some(StrainVerdict::TriesBelow);
+            }
             trial.strained += u32::from(trial.counts(ended.number));
             if trial.shows_chance() {
                 self.chance = Some(trial.share_before);
+                // A rate that was only guessed is nothing to go back to.
+                self.found = (trial.state == TrialState::Held).then_some(now);
                 self.cohort = (ended.departures, 0);
                 self.end_trial();
                 return Some(StrainVerdict::FoundChance);
@@ -360,12 +354,13 @@ impl Strain {
     }
 
     /// Whether so many are refused though the learnt rate was lowered that chance is to be looked for.
-    pub(super) fn doubts(&self, rate: f64) -> bool {
-        self.both().is_some_and(|span| {
-            let first = self.before.unwrap_or(span).rate;
-            let was_lowered = first.is_some_and(|before| rate <= before * LOWERED);
-            span.strained >= DOUBTFUL && span.share() >= TOO_MANY && was_lowered
-        })
+    pub(super) fn doubts(&self, rate: f64, now: Instant) -> bool {
+        !self.is_denied(now)
+            && self.both().is_some_and(|span| {
+                let first = self.before.unwrap_or(span).rate;
+                let was_lowered = first.is_some_and(|before| rate <= before * LOWERED);
+                span.strained >= DOUBTFUL && span.share() >= TOO_MANY && was_lowered
+            })
     }
 
     /// Whether some of what was sent lately is accepted, so that a rate may soon be tried.
@@ -374,11 +369,25 @@ impl Strain {
     }
 
     /// What leaves from this departure on shows whether a lower rate helps.
-    pub(super) fn try_rate(&mut self, rate: f64, departures: u64) {
-        let share = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
-        self.trial =
-            Some(RateTrial { rate, from: departures, share_before: share, accepted: 0, strained: 0 });
+    pub(super) fn try_rate(&mut self, rate: f64, departures: u64, now: Instant) {
+        self.begin_trial(rate, departures, TrialState::Guess, now);
+    }
+
+    /// The same for a rate that was lowered.
+    pub(super) fn try_lowered(&mut self, rate: f64, departures: u64, now: Instant) {
+        self.begin_trial(rate, departures, TrialState::Lowered, now);
+    }
+
+    fn begin_trial(&mut self, rate: f64, departures: u64, state: TrialState, now: Instant) {
+        let share_before = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
+        let trial = RateTrial { rate, from: departures, share_before, accepted: 0, strained: 0, state };
+        self.trial = (!self.is_denied(now)).then_some(trial);
         (self.span, self.before, self.since) = (None, None, None);
+    }
+
+    /// A limit was taken for chance not long ago.
+    fn is_denied(&self, now: Instant) -> bool {
+        self.denied_until.is_some_and(|until| now < until)
     }
 
     /// The server refuses everything, or the limit is another one.
@@ -459,7 +468,7 @@ mod tests {
         for (one_in, share) in [(2, 0.5), (4, 0.25), (10, 0.1)] {
             let mut crowd = Crowd::new();
             crowd.send((800, 200), |_| 8, |n| n % one_in == 0);
-            crowd.strain.try_rate(100.0, crowd.number + 1);
+            crowd.strain.try_rate(100.0, crowd.number + 1, crowd.now);
             let verdicts = crowd.send((200, 100), |_| 8, |n| n % one_in == 0);
             assert!(verdicts.contains(&StrainVerdict::FoundChance), "{share}: {verdicts:?}");
             assert!(crowd.strain.chance.is_some());
@@ -474,9 +483,41 @@ mod tests {
     fn what_stops_at_a_lower_rate_is_a_limit() {
         let mut crowd = Crowd::new();
         crowd.send((800, 200), |_| 8, |n| n % 4 == 0);
-        crowd.strain.try_rate(100.0, crowd.number + 1);
+        crowd.strain.try_rate(100.0, crowd.number + 1, crowd.now);
         let verdicts = crowd.send((100, 100), |_| 8, |n| n % 50 == 0);
         assert!(!verdicts.contains(&StrainVerdict::FoundChance) && !crowd.strain.is_trying());
         assert!(crowd.strain.chance.is_none());
+    }
+
+    #[test]
+    fn a_lowered_rate_that_grew_into_the_limit_is_tried_just_below_and_shows_no_chance() {
+        let mut crowd = Crowd::new();
+        crowd.send((200, 5), |_| 1, |n| n % 5 == 0);
+        crowd.strain.try_lowered(3.5, crowd.number + 1, crowd.now);
+        let first = crowd.number + 41;
+        let verdicts = crowd.send((41, 5), |_| 1, |n| n == first);
+        assert_eq!(verdicts, [StrainVerdict::TriesBelow]);
+        assert!(crowd.strain.holds(0.1), "it does not grow any more");
+        let verdicts = crowd.send((130, 5), |_| 1, |_| false);
+        assert!(verdicts.is_empty() && !crowd.strain.is_trying() && crowd.strain.chance.is_none());
+    }
+
+    #[test]
+    fn a_limit_that_was_taken_for_chance_is_noticed_and_not_doubted_again_for_a_while() {
+        for (seconds, is_soon) in [(1, true), (40, false)] {
+            let mut crowd = Crowd::new();
+            crowd.send((200, 5), |_| 1, |n| n % 5 == 0);
+            crowd.strain.try_lowered(3.5, crowd.number + 1, crowd.now);
+            let verdicts = crowd.send((70, 5), |_| 1, |n| n % 5 == 0);
+            assert_eq!(verdicts.first(), Some(&StrainVerdict::TriesBelow));
+            assert!(verdicts.contains(&StrainVerdict::FoundChance), "{verdicts:?}");
+            crowd.now += Duration::from_secs(seconds);
+            let verdicts = crowd.send((128, 200), |_| 8, |n| n % 20 != 0);
+            assert_eq!(verdicts.contains(&StrainVerdict::MoreThanChance), is_soon);
+            crowd.strain.try_rate(3.0, crowd.number + 1, crowd.now);
+            assert_eq!(crowd.strain.is_trying(), !is_soon);
+            crowd.strain.try_rate(3.0, crowd.number + 1, crowd.now + DENIED);
+            assert!(crowd.strain.is_trying());
+        }
     }
 }

@@ -37,10 +37,26 @@ impl LearnedLimits {
         let rate = self.rate.as_ref().map(LearnedRate::per_second);
         let is_trying = self.strain.is_trying();
         let verdict = self.strain.strained(ended, rate, now);
-        if verdict == Some(StrainVerdict::FoundChance) {
-            (self.rate, self.window) = (None, None);
-            self.recent = 0;
-            return StrainVerdict::FoundChance;
+        match verdict {
+            Some(StrainVerdict::FoundChance) => {
+                self.shelved_rate = self.rate.take();
+                self.window = None;
+                self.recent = 0;
+                return StrainVerdict::FoundChance;
+            }
+            Some(StrainVerdict::MoreThanChance) => {
+                self.note(true);
+                // The server did accept that rate; one that was learnt since is newer.
+                self.rate = self.rate.take().or(self.shelved_rate.take());
+                self.resume(now);
+                return StrainVerdict::Refused;
+            }
+            Some(StrainVerdict::TriesBelow) => {
+                if let Some(rate) = &mut self.rate {
+                    rate.hold_below(now, ended);
+                }
+            }
+            _ => {}
         }
         if verdict.is_some() && !is_trying {
             return StrainVerdict::Chance;
@@ -61,9 +77,9 @@ impl LearnedLimits {
             self.strain.end_trial();
         }
         if let Some(rate) = &mut self.rate {
-            if self.strain.doubts(rate.per_second()) {
+            if self.strain.doubts(rate.per_second(), now) {
                 rate.lower(now);
-                self.strain.try_rate(rate.per_second(), ended.departures);
+                self.strain.try_lowered(rate.per_second(), ended.departures, now);
                 return StrainVerdict::Chance;
             }
             return StrainVerdict::Refused;
@@ -75,7 +91,7 @@ impl LearnedLimits {
         {
             self.rate = Some(LearnedRate::new(per_second, false, now));
             self.recent = 0;
-            self.strain.try_rate(per_second, ended.departures);
+            self.strain.try_rate(per_second, ended.departures, now);
             return StrainVerdict::TriesRate;
         }
         let may_try_soon = self.strain.are_some_accepted();

@@ -22,7 +22,7 @@ impl Pool {
         (now, clock): (Instant, SystemTime),
     ) -> bool {
         match self.learned.strained(ended, (self.slots.limit() <= FEW, self.spread.latency()), now) {
-            StrainVerdict::Chance => {}
+            StrainVerdict::Chance | StrainVerdict::TriesBelow | StrainVerdict::MoreThanChance => {}
             // At the rate that was given the number in flight follows from the rate.
             StrainVerdict::ForNumber if ended.given_rate.is_some() && !self.learned.are_many_refused() => {}
             StrainVerdict::ForNumber => {
