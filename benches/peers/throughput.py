@@ -105,4 +105,4 @@ def million(asked):
 def ten_million(asked):
     """10,000,000 SKUs with short bodies; takes minutes, only when named"""
     measure(asked, "ten-million", "Plain HTTP/1.1, answers at once, short bodies.", count=10_000_000, body=20, names=[SKU],
-            runs=1, warm_up=False)
+            runs=1, warm_up=False, rss=200)

@@ -105,15 +105,12 @@ impl RowForm {
         let is_name = |column: usize| {
             from_utf8(cell(column)).is_ok_and(|cell| plain_chars(cell).eq(header[column].chars()))
         };
-        // Nearly every row ends here, at its first byte.
-        let key = (cell(self.key).first(), header[self.key].as_bytes().first());
-        if let (Some(first), Some(of_name)) = key
-            && first.is_ascii_alphanumeric()
-            && !first.eq_ignore_ascii_case(of_name)
-        {
-            return false;
-        }
-        is_name(self.key) && (0..header.len()).all(is_name)
+        // Nearly every row ends here, at one of its first bytes: `S1` is not `sku`.
+        let mut name = header[self.key].bytes();
+        let mut plain = cell(self.key).iter().take_while(|byte| byte.is_ascii_alphanumeric());
+        let begins_alike =
+            plain.all(|byte| name.next().is_some_and(|of_name| byte.eq_ignore_ascii_case(&of_name)));
+        begins_alike && is_name(self.key) && (0..header.len()).all(is_name)
     }
 }
 
@@ -200,10 +197,12 @@ mod tests {
     fn a_header_is_recognised_with_other_case_spaces_and_marks() {
         let form = form(&["SKU", "Name", ""]);
         let is = |text: &str| form.is_header(&record(text), &form.fit(&record(text)));
-        for text in ["SKU,Name,", "SKU,Name", "\u{feff}SKU,Name,", " sku,NAME ,,"] {
+        for text in ["SKU,Name,", "SKU,Name", "\u{feff}SKU,Name,", " sku,NAME ,,", "S\u{ad}KU,Na me,"] {
             assert!(is(text), "{text}");
         }
-        for text in ["SKU,x,", "A,Name,", "SKU", "SKU,Name,x", ""] {
+        for text in
+            ["SKU,x,", "A,Name,", "SKU", "SKU,Name,x", "", "S1,Name,", "SKU1,Name,", "SK,Name,", "SK-U,Name,"]
+        {
             assert!(!is(text), "{text}");
         }
         let names = ["1".to_owned(), "2".to_owned()];

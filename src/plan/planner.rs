@@ -18,6 +18,8 @@ use crate::plan::row_warnings::RowWarnings;
 pub struct Planner {
     request: Arc<BoundTemplate>,
     hasher: FieldHasher,
+    /// Its requests are compared where the template uses more of a row than its key.
+    compares_requests: bool,
     repeats: Repeats,
     superseded: Superseded,
     empty_key: EmptyKey,
@@ -59,10 +61,12 @@ impl Planner {
     /// journal with its own salt is continued.
     #[must_use]
     pub fn new(request: BoundTemplate, salt: [u8; 16]) -> Self {
+        let compares_requests = request.used().iter().any(|&column| column != request.key());
         Self {
             request: Arc::new(request),
             hasher: FieldHasher::new(salt),
-            repeats: Repeats::default(),
+            compares_requests,
+            repeats: Repeats::new(compares_requests),
             superseded: Superseded::default(),
             empty_key: EmptyKey::Fail,
             warnings: RowWarnings::default(),
@@ -128,7 +132,7 @@ impl Planner {
             .fingerprint();
         let key_hash = keyed.finish();
         #[allow(clippy::cast_possible_truncation, reason = "any 32 bits of it do")]
-        let request_hash = fingerprint.0 as u32;
+        let request_hash = if self.compares_requests { fingerprint.0 as u32 } else { 0 };
         if let Some(first) = self.repeats.find(key_hash) {
             let differs = first.request != request_hash;
             self.warnings.keys.note_row(&key, line);

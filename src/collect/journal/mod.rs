@@ -6,6 +6,7 @@ pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod header;
 pub(crate) mod open;
+mod packed_offsets;
 pub(crate) mod publish_record;
 pub(crate) mod reader;
 pub(crate) mod recover;
