@@ -16,6 +16,8 @@ use crate::collect::table::layout::TableLayout;
 
 /// Handed to the file at a time.
 const CHUNK: usize = 64 * 1024;
+/// A part of this size goes to the file by itself: a call of the system costs less than to copy it.
+const LARGE: usize = CHUNK / 2;
 
 /// Writes an output, and takes its stamp and its profile.
 pub(crate) struct OutputWriter<W: Write> {
@@ -101,14 +103,18 @@ impl<W: Write> OutputWriter<W> {
         self.count(record, record.body);
         self.begin_line();
         match (self.format, self.shape) {
-            (Format::Json, Shape::Body) => self.put(&[record.member]),
+            (Format::Json, Shape::Body) => self.put_large(record.member)?,
             (_, Shape::Body) => {
-                self.put(&[b"{\"key\":", record.key, b",\"body\":", record.body, b"}"]);
+                self.put(&[b"{\"key\":", record.key, b",\"body\":"]);
+                self.put_large(record.body)?;
+                self.put(&[b"}"]);
             }
             (_, Shape::Record) => {
                 self.begin_record(record.key);
                 self.put(&[b"\"status\":", record.status, b",\"fetched_at\":", record.at]);
-                self.put(&[b",\"attempts\":", record.attempts, b",\"body\":", record.body, b"}"]);
+                self.put(&[b",\"attempts\":", record.attempts, b",\"body\":"]);
+                self.put_large(record.body)?;
+                self.put(&[b"}"]);
             }
         }
         self.end_line()
@@ -150,6 +156,16 @@ impl<W: Write> OutputWriter<W> {
         for part in parts {
             self.buffer.extend_from_slice(part);
         }
+    }
+
+    /// Puts a part that may be large: it is not copied if it is.
+    fn put_large(&mut self, part: &[u8]) -> io::Result<()> {
+        if part.len() < LARGE {
+            self.put(&[part]);
+            return Ok(());
+        }
+        self.pass_on()?;
+        self.out.write_all(part)
     }
 
     fn end_line(&mut self) -> io::Result<()> {
