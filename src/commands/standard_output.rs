@@ -43,7 +43,12 @@ fn look() -> io::Result<bool> {
     let out = io::stdout();
     let flags = fcntl_getfl(&out)?;
     // The standard library takes the error of a descriptor that is not open for writing for a success.
-    if flags & OFlags::RWMODE == OFlags::RDONLY || flags.contains(OFlags::PATH) {
+    // Of a descriptor that only names a file, too, which there are on Linux alone.
+    #[cfg(target_os = "linux")]
+    let only_names = flags.contains(OFlags::PATH);
+    #[cfg(not(target_os = "linux"))]
+    let only_names = false;
+    if flags & OFlags::RWMODE == OFlags::RDONLY || only_names {
         return Err(io::Error::other("it is not open for writing"));
     }
     let is_device = FileType::from_raw_mode(fstat(&out)?.st_mode) == FileType::CharacterDevice;

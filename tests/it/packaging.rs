@@ -50,6 +50,7 @@ fn the_scripts_can_be_run_and_say_how() {
         ("bash", "packaging/check"),
         ("bash", "packaging/check-container"),
         ("bash", "packaging/check-engines"),
+        ("bash", "packaging/check-platforms"),
         ("bash", "packaging/check-python"),
         ("bash", "packaging/check-systemd"),
         ("bash", "packaging/container/assemble-root"),

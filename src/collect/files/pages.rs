@@ -126,6 +126,7 @@ impl Pages {
     }
 
     /// What is read.
+    #[cfg(target_os = "linux")]
     pub(crate) fn file(&self) -> &File {
         &self.file
     }

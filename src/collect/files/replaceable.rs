@@ -5,7 +5,6 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
 use rustix::process::geteuid;
 
 use crate::collect::error::CollectError;
@@ -18,20 +17,14 @@ const STICKY: u32 = 0o1000;
 /// in its folder may do, a trial finds.
 pub(crate) fn check_replaceable(given: &Path, real: &Path, found: &fs::Metadata) -> Result<(), CollectError> {
     let folder = fs::metadata(folder_of(real)).map_err(CollectError::create(given))?;
-    let attributes = statx(CWD, real, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty()).ok();
-    let has = |wanted: StatxAttributes| {
-        let known = attributes.filter(|found| found.stx_attributes_mask.contains(wanted));
-        known.map(|found| found.stx_attributes.contains(wanted))
-    };
-    if has(StatxAttributes::MOUNT_ROOT).unwrap_or_else(|| is_in_the_mount_table(real)) {
+    let told = FileAttributes::of(real);
+    if told.is_mount_point.unwrap_or_else(|| is_in_the_mount_table(real)) {
         return Err(CollectError::MountPoint { path: given.into() });
     }
-    for (attribute, name) in [(StatxAttributes::IMMUTABLE, "i"), (StatxAttributes::APPEND, "a")] {
-        if has(attribute) == Some(true) {
-            let why =
-                format!("it has the attribute {name}, so it cannot be replaced; chattr -{name} takes it off");
-            return Err(CollectError::place(given, why));
-        }
+    if let Some(name) = told.forbids {
+        let why =
+            format!("it has the attribute {name}, so it cannot be replaced; chattr -{name} takes it off");
+        return Err(CollectError::place(given, why));
     }
     let me = geteuid();
     let is_mine = |metadata: &fs::Metadata| metadata.uid() == me.as_raw();
@@ -42,6 +35,35 @@ pub(crate) fn check_replaceable(given: &Path, real: &Path, found: &fs::Metadata)
         ));
     }
     Ok(())
+}
+
+/// What the system tells of a file; on systems other than Linux nothing, so that only the rename shows it.
+#[derive(Default)]
+struct FileAttributes {
+    is_mount_point: Option<bool>,
+    /// The letter of the attribute that forbids to replace the file.
+    forbids: Option<&'static str>,
+}
+
+impl FileAttributes {
+    #[cfg(target_os = "linux")]
+    fn of(path: &Path) -> Self {
+        use rustix::fs::{AtFlags, CWD, StatxAttributes, StatxFlags, statx};
+
+        let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW, StatxFlags::empty());
+        let Ok(found) = found else { return Self::default() };
+        let has = |wanted: StatxAttributes| {
+            found.stx_attributes_mask.contains(wanted).then(|| found.stx_attributes.contains(wanted))
+        };
+        let forbidding = [(StatxAttributes::IMMUTABLE, "i"), (StatxAttributes::APPEND, "a")];
+        let forbids = forbidding.into_iter().find(|(attribute, _)| has(*attribute) == Some(true));
+        Self { is_mount_point: has(StatxAttributes::MOUNT_ROOT), forbids: forbids.map(|(_, name)| name) }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn of(_: &Path) -> Self {
+        Self::default()
+    }
 }
 
 /// The same from the list of mounts, for kernels before 5.8. (Devices cannot be compared: in an overlay, a file may be

@@ -1,10 +1,7 @@
 //! Reads the journal's records by their offsets, and checks them once more.
 
 use std::fs::File;
-use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{Advice, fadvise};
 
 use crate::collect::error::{CollectError, FileOperation};
 use crate::collect::files::checksum::Checksum;
@@ -57,12 +54,19 @@ impl JournalReader {
     }
 
     /// What lies before `end` is hardly read again: the system need not keep it in memory.
+    #[cfg(target_os = "linux")]
     pub(crate) fn forget(&self, end: u64) {
-        if let Some(length) = NonZeroU64::new(end) {
+        use rustix::fs::{Advice, fadvise};
+
+        if let Some(length) = std::num::NonZeroU64::new(end) {
             // Advice is no promise.
             let _ = fadvise(self.pages.file(), 0, Some(length), Advice::DontNeed);
         }
     }
+
+    /// Other systems decide that by themselves.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn forget(&self, _: u64) {}
 }
 
 /// The record that begins at `offset` is not what was written.

@@ -20,6 +20,7 @@ use super::addresses::{Addresses, ChosenAddress};
 /// TCP keep-alive as reqwest sets it: a peer that is gone is noticed within a minute.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 const KEEPALIVE_RETRIES: u32 = 3;
+#[cfg(target_os = "linux")]
 const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
 
 /// Opens one connection.
