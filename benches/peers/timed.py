@@ -151,5 +151,5 @@ def first_request(asked):
     first = median(seen)
     targets = [] if asked.quick else [(f"the first request is there after {first:.2f} s, under 1.5 s asked", first < 1.5)]
     section("first-request", f"From just before the process is made to the first request that the server sees, for a CSV of "
-            f"{count:,} rows of 10 bytes, which are all read and checked before; {runs} runs.",
+            f"{count:,} rows of 9 bytes, which are all read and checked before; {runs} runs.",
             ["", "first request s (median)", "(worst)"], [[SKU, f"{first:.2f}", f"{max(seen):.2f}"]], targets)

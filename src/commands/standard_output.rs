@@ -43,7 +43,7 @@ fn look() -> io::Result<bool> {
     let out = io::stdout();
     let flags = fcntl_getfl(&out)?;
     // The standard library takes the error of a descriptor that is not open for writing for a success.
-    // Of a descriptor that only names a file, too, which there are on Linux alone.
+    // It does the same with a descriptor that was opened with O_PATH, which only Linux has.
     #[cfg(target_os = "linux")]
     let only_names = flags.contains(OFlags::PATH);
     #[cfg(not(target_os = "linux"))]

@@ -26,7 +26,7 @@ const FAR: f64 = 0.5;
 const TOUCHES: f64 = 0.97;
 /// What is left of the rate where it is tried whether a much lower one is refused less.
 const LOWERED: f64 = 0.7;
-/// What is left of it where it is tried whether one just below what was refused is accepted.
+/// What is left of a rate that was refused during the trial of a lower one.
 const HELD: f64 = 0.9;
 /// A refusal after so many accepted attempts may be chance.
 const BY_CHANCE: u32 = 40;
@@ -273,11 +273,15 @@ impl LearnedRate {
         if ended.is_unclear && is_expected {
             return;
         }
+        self.correct(if self.is_guess { 1.0 / 1.3 } else { CUT }, now, ended);
+    }
+
+    /// It was refused: this part of it is left.
+    fn correct(&mut self, factor: f64, now: Instant, ended: &EndedAttempt) {
         self.corrected_until = ended.departures;
         self.newest = 0;
         self.refusals += 1;
         self.refused_at = Some(self.per_second);
-        let factor = if self.is_guess { 1.0 / 1.3 } else { CUT };
         self.is_guess = false;
         self.pause = 0.0;
         self.per_second = (self.per_second * factor).max(self.floor);
@@ -285,16 +289,9 @@ impl LearnedRate {
         self.next = self.next.max(now + self.gap());
     }
 
-    /// It was refused while it is tried whether a lower one helps. Just below it hardly anything is refused if that was a
-    /// limit.
+    /// It was refused during the trial of a lower rate. If it met a limit, hardly anything is refused just below it.
     pub(super) fn hold_below(&mut self, now: Instant, ended: &EndedAttempt) {
-        self.corrected_until = ended.departures;
-        self.refusals += 1;
-        self.refused_at = Some(self.per_second);
-        self.is_guess = false;
-        self.per_second = (self.per_second * HELD).max(self.floor);
-        self.grown = now;
-        self.next = self.next.max(now + self.gap());
+        self.correct(HELD, now, ended);
     }
 
     /// Whether it is lower than what the server refused last.

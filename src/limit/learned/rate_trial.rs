@@ -14,20 +14,24 @@ pub(super) struct RateTrial {
     pub(super) rate: f64,
     /// Departures before this one do not count.
     pub(super) from: u64,
+    /// The share that was refused before it.
     pub(super) share_before: f64,
+    /// Counted departures that were accepted …
     pub(super) accepted: u32,
+    /// … and that were refused.
     pub(super) strained: u32,
-    /// How it was come by, and whether it stays what it is.
+    /// Where the rate comes from, and whether it may grow.
     pub(super) state: TrialState,
 }
 
+/// Where the rate of a trial comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum TrialState {
     /// It is a guess, or what was accepted in a short time.
     Guess,
     /// It is well below a rate that was accepted for long.
     Lowered,
-    /// That one was refused, and stays just below.
+    /// The lowered rate grew until it was refused; a rate just below that is tried and does not grow.
     Held,
 }
 
@@ -52,6 +56,7 @@ impl RateTrial {
         number >= self.from && ((number - self.from) as f64) < self.least()
     }
 
+    /// Whether enough outcomes have come, or the departures that count are long past.
     pub(super) fn is_over(&self, number: u64) -> bool {
         let is_past = number >= self.from && (number - self.from) as f64 > self.least() * 2.0;
         is_past || f64::from(self.accepted + self.strained) >= self.least()

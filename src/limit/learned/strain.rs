@@ -173,7 +173,7 @@ pub(super) struct Strain {
     trial: Option<RateTrial>,
     /// The share that fails whatever the rate is.
     chance: Option<f64>,
-    /// When that was found.
+    /// When that was found, if the trial was of a rate that had been accepted for long.
     found: Option<Instant>,
     /// How often more failed soon afterwards than was taken for chance.
     denials: u32,
