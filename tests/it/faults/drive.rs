@@ -80,7 +80,8 @@ pub fn at_publish(stage: &Stage, case: &str, injection: Option<&Injection>) -> I
         records(&dir) == RECORDS && is_idle(&id)
     });
     control.write("go", "");
-    run.wait_until(|| is_traced(&id));
+    // The fault can strike while the threads are attached one after the other: a call on an eventfd.
+    run.wait_until_or_end(|| is_traced(&id));
     run.close_stdin();
     let ended = run.wait();
     InjectedRun::of(dir, &log, ended.stderr)

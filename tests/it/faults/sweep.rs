@@ -12,7 +12,7 @@ use super::strace::{Call, Injection, Log};
 /// Runs at a time. They wait for syncs and for strace more than they work.
 const AT_ONCE: usize = 8;
 /// More sweeps for calls that were missed.
-const RETRIES: usize = 5;
+const RETRIES: usize = 12;
 
 /// Which part of a run is disturbed.
 #[derive(Clone, Copy, Debug, PartialEq)]

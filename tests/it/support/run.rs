@@ -246,6 +246,12 @@ impl Ongoing {
         }
     }
 
+    /// Waits until something holds or the run ends. Panics if the limit passes first.
+    #[track_caller]
+    pub fn wait_until_or_end(&mut self, mut holds: impl FnMut() -> bool) {
+        while !holds() && !self.poll() {}
+    }
+
     /// Waits for the end. Panics if the limit passes first.
     #[track_caller]
     pub fn wait(mut self) -> Ended {
