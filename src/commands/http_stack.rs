@@ -72,7 +72,7 @@ impl HttpStack {
         reporter: Arc<dyn Reporter>,
     ) -> Result<FetchPath, CommandError> {
         let shutdown = Arc::new(Shutdown::default());
-        let gate = Arc::new(Gate::new(&settings.pace));
+        let gate = Arc::new(Gate::exact(&settings.pace));
         let companions = Companions {
             gate: Arc::clone(&gate),
             reporter,

@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep_until};
 use state::GateState;
 
 use super::PaceSettings;
+use super::exact_timer::ExactTimer;
 use super::gate_events::{GateEvent, GateView};
 use super::load_signal::LoadSignal;
 use super::pool::Departure;
@@ -37,6 +38,8 @@ struct GateShared {
     state: Mutex<GateState>,
     /// Wakes the rate keeper, which makes the calls of the rate store.
     keeper_wakeup: Arc<Notify>,
+    /// None: tokio's timer is exact enough.
+    timer: Option<ExactTimer>,
     max_retry_after: Duration,
 }
 
@@ -44,11 +47,23 @@ impl Gate {
     /// A gate with all slots free and the bucket full.
     #[must_use]
     pub fn new(settings: &PaceSettings) -> Self {
+        Self::with_timer(settings, None)
+    }
+
+    /// The same with departures that keep their distance to some tens of microseconds, and not to two milliseconds. Its
+    /// time is the system's: not for a runtime whose time is paused.
+    #[must_use]
+    pub(crate) fn exact(settings: &PaceSettings) -> Self {
+        Self::with_timer(settings, Some(ExactTimer::default()))
+    }
+
+    fn with_timer(settings: &PaceSettings, timer: Option<ExactTimer>) -> Self {
         let state = GateState::new(settings);
         Self {
             shared: Arc::new(GateShared {
                 keeper_wakeup: Arc::clone(&state.keeper_wakeup),
                 state: Mutex::new(state),
+                timer,
                 max_retry_after: settings.max_retry_after,
             }),
         }
@@ -203,10 +218,24 @@ impl GateShared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    async fn sleep(&self, wait: TurnWait) {
+        match self.timer.as_ref().filter(|_| wait.is_exact) {
+            Some(timer) => timer.sleep_until(wait.until).await,
+            None => sleep_until(wait.until).await,
+        }
+    }
+
     fn end(&self, departure: Departure, signal: Option<LoadSignal>) {
         let after = self.lock().end(departure, signal);
         after.run();
     }
+}
+
+/// Until when the head of the queue sleeps.
+struct TurnWait {
+    until: Instant,
+    /// What comes late is not caught up on.
+    is_exact: bool,
 }
 
 /// An attempt that waits at the gate; dropping it gives up its place.
@@ -226,12 +255,12 @@ impl Turn<'_> {
             match poll_fn(|context| self.poll(context)).await {
                 Ok(departure) => return departure,
                 // All conditions are checked again afterwards: they may have changed.
-                Err(until) => sleep_until(until).await,
+                Err(wait) => self.shared.sleep(wait).await,
             }
         }
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Departure, Instant>> {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Departure, TurnWait>> {
         let shared = self.shared;
         let (poll, after) = shared.lock().turn(self, context.waker());
         after.run();

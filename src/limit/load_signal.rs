@@ -35,6 +35,9 @@ pub(crate) enum LoadSignal {
         /// From leaving to the answer.
         latency: Duration,
     },
+    /// 503 without a wait of one SKU between good answers: as a rule a fault of the server. A limiter without a burst answers
+    /// so, too, to what comes a little too soon.
+    Lone503,
     /// No answer for another reason, such as a lost connection: says nothing about capacity.
     Fault,
 }
@@ -43,6 +46,11 @@ impl LoadSignal {
     /// Whether the server accepted the attempt, whatever it answered.
     pub(super) fn is_accepted(self) -> bool {
         matches!(self, Self::Good { .. } | Self::Cheap)
+    }
+
+    /// Whether the attempt may have come too soon after another one.
+    pub(super) fn may_be_too_soon(self) -> bool {
+        self.is_refusal() || self == Self::Lone503
     }
 
     /// Whether the server limits the client, or may do so.

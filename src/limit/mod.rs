@@ -6,6 +6,7 @@
 //!
 //! ```text
 //!   gate ── one lock around all below; wakes the head of the queue and no other
+//!    ├─ exact_timer  waits where a departure keeps its distance
 //!    ├─ queue     attempts that wait, first come, first served
 //!    └─ pool      all below, without wakers and without a clock
 //!        ├─ slots     how many are in flight, how many may be
@@ -20,7 +21,7 @@
 //!
 //! `climb` is for `tune`, which raises a fixed limit rung by rung: it decides how far.
 //!
-//! Time is tokio's alone, so that tests can pause it. All parts but the gate are state machines without a clock: the
+//! Time is tokio's alone, so that tests can pause it; only a gate that is asked to has a timer of its own. All parts but the gate are state machines without a clock: the
 //! time is a parameter.
 
 mod adaptive;
@@ -28,6 +29,7 @@ pub(crate) mod climb;
 mod clock;
 mod concurrency;
 pub(crate) mod descriptors;
+mod exact_timer;
 mod gate;
 mod gate_events;
 mod learned;

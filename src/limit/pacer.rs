@@ -30,6 +30,13 @@ const CREDIT: u64 = 10_000_000;
 /// at exactly its rate one attempt in ten was refused, at this part none.
 const PART: f64 = 0.993;
 
+/// Each refusal lengthens the distance by this part of it, and each departure shortens it again by what one refusal in 200
+/// would make up for …
+const LONGER: f64 = 0.015;
+const SHORTER: f64 = LONGER / 200.0;
+/// … and all of them by no more than this.
+const LONGER_MOST: f64 = 0.03;
+
 /// The 10 ms of the promise.
 pub(super) const CREDIT_TIME: Duration = Duration::from_nanos(CREDIT);
 
@@ -55,9 +62,11 @@ pub(super) struct Pacer {
     /// The time from one departure to the next, in the books.
     interval: u64,
     /// The same at the rate that was asked for, for a burst of 1.
+    asked_distance: Option<Duration>,
+    /// By which part the distance is longer, because of refusals.
+    longer: f64,
+    /// The shortest time between two departures, once they keep it.
     distance: Option<u64>,
-    /// No departure follows another one sooner than that.
-    keeps_distance: bool,
     /// The newest booked instant; bookings never go back.
     booked: u64,
     /// The real instant of the newest departure.
@@ -87,8 +96,9 @@ impl Pacer {
             start,
             per_second: rate.per_second() * PART,
             interval: nanos(interval),
-            distance: (burst.get() == 1).then(|| nanos(rate.interval())),
-            keeps_distance: false,
+            asked_distance: (burst.get() == 1).then(|| rate.interval()),
+            longer: 0.0,
+            distance: None,
             booked: 0,
             left: None,
             owed: 0,
@@ -104,9 +114,21 @@ impl Pacer {
     }
 
     /// A departure was refused. A limiter without a burst refuses what comes too soon after another request: from now on
-    /// what was lost by late timers is caught up on by the margin below the rate alone.
+    /// what was lost by late timers is caught up on by the margin below the rate alone. Its clock may tick in milliseconds,
+    /// so that a little more distance is needed, the more is refused.
     pub(super) fn keep_distance(&mut self) {
-        self.keeps_distance = true;
+        let longer = self.distance.map_or(0.0, |_| self.longer + LONGER);
+        self.lengthen_to(longer);
+    }
+
+    fn lengthen_to(&mut self, longer: f64) {
+        self.longer = longer.clamp(0.0, LONGER_MOST);
+        self.distance = self.asked_distance.map(|distance| nanos(distance.mul_f64(1.0 + self.longer)));
+    }
+
+    /// Whether that is so.
+    pub(super) fn keeps_distance(&self) -> bool {
+        self.distance.is_some()
     }
 
     /// Whether an attempt for so many keys may depart at `now`. On `Ok` the departure is booked and must happen at once.
@@ -116,7 +138,7 @@ impl Pacer {
     pub(super) fn depart(&mut self, now: Instant, keys: NonZeroU32) -> Result<(), Instant> {
         let cost = if self.counts_keys { keys } else { NonZeroU32::MIN };
         let now = u64::try_from((now - self.start).as_nanos()).unwrap_or(u64::MAX);
-        if let Some((left, distance)) = self.left.zip(self.distance.filter(|_| self.keeps_distance))
+        if let Some((left, distance)) = self.left.zip(self.distance)
             && now < left.saturating_add(distance)
         {
             let due = left.saturating_add(distance);
@@ -133,6 +155,9 @@ impl Pacer {
         match self.book(base, cost).or_else(|due| if due <= now { self.book(due, cost) } else { Err(due) }) {
             Ok(booked) => {
                 self.cost = cost.get();
+                if self.longer > 0.0 {
+                    self.lengthen_to(self.longer - SHORTER);
+                }
                 self.promised = None;
                 self.booked = booked;
                 self.left = Some(now);
@@ -308,6 +333,30 @@ mod tests {
         assert!(shortest >= 50_000_000, "{shortest}");
         // 99 % of 20/s, in spite of the late timers.
         assert!(left.len() >= 1_188, "{}", left.len());
+    }
+
+    #[test]
+    fn each_refusal_lengthens_the_distance_a_little_and_it_shrinks_again_without_them() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(rate("20/s"), burst(1), start);
+        (0..3).for_each(|_| pacer.keep_distance());
+        let left = crowd(&mut pacer, start, 200_000_000_000, || 0);
+        let gaps: Vec<_> = left.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!((51_400_000..=51_500_000).contains(&gaps[0]), "3 % of 50 ms: {}", gaps[0]);
+        assert!(gaps[..300].is_sorted_by(|before, after| before > after), "less with each departure");
+        let kept = u64::try_from(kept_interval(rate("20/s")).as_nanos()).unwrap();
+        assert!(gaps.last().unwrap().abs_diff(kept) <= 1, "{:?}", gaps.last());
+        (0..20).for_each(|_| pacer.keep_distance());
+        assert!((pacer.longer - LONGER_MOST).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_burst_may_leave_at_once_whatever_was_refused() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(rate("20/s"), burst(3), start);
+        (0..3).for_each(|_| pacer.keep_distance());
+        assert!(!pacer.keeps_distance());
+        assert!((0..3).all(|_| pacer.depart(start, NonZeroU32::MIN).is_ok()));
     }
 
     proptest! {

@@ -145,6 +145,7 @@ impl Pool {
         if let Some(Err(wait)) = self.rate.as_mut().map(|rate| rate.depart(now, keys)) {
             self.waits_for_given = true;
             return match wait {
+                RateWait::Until(until) if self.keeps_distance() => TurnStep::SleepExactly(until),
                 RateWait::Until(until) => TurnStep::Sleep(until),
                 // The probe is in no queue, where it could be woken.
                 RateWait::ForGrant if self.is_the_probe(holder) => TurnStep::Sleep(now + GRANT_OF_PROBE),
@@ -176,7 +177,7 @@ impl Pool {
             LearnedAdvice::Leave => None,
             LearnedAdvice::At(until) => {
                 self.waits_for_rate = true;
-                Some(TurnStep::Sleep(until))
+                Some(TurnStep::SleepExactly(until))
             }
             LearnedAdvice::LeaveAlone if !self.may_wait_for_others(holder) => None,
             LearnedAdvice::LeaveAlone => Some(TurnStep::Park),
@@ -207,6 +208,10 @@ impl Pool {
         let until = self.quota.wait(now)?;
         self.pause(now, until, PauseReason::Quota);
         Some(TurnStep::Sleep(until))
+    }
+
+    fn keeps_distance(&self) -> bool {
+        self.rate.as_ref().is_some_and(RateSource::keeps_distance)
     }
 
     fn keep_distance(&mut self) {
@@ -262,7 +267,7 @@ impl Pool {
             is_old,
             is_unclear: matches!(signal, LoadSignal::Strained { .. }),
         };
-        if signal.is_refusal() && departure.was_kept {
+        if signal.may_be_too_soon() && departure.was_kept {
             self.keep_distance();
         }
         if !signal.is_accepted() {
@@ -290,7 +295,7 @@ impl Pool {
                 self.spread.answered(latency);
                 is_for_number = self.end_strained(&ended, status, (now(), clock()));
             }
-            LoadSignal::Overload { .. } | LoadSignal::Fault => {}
+            LoadSignal::Overload { .. } | LoadSignal::Lone503 | LoadSignal::Fault => {}
         }
         if departure.probe {
             self.end_probe(departure, good, (now(), clock()));

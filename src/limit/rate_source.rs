@@ -54,6 +54,11 @@ impl RateSource {
         }
     }
 
+    /// Whether no departure follows another one sooner than at the rate.
+    pub(super) fn keeps_distance(&self) -> bool {
+        matches!(self, Self::Own(pacer) if pacer.keeps_distance())
+    }
+
     /// Whether an attempt for so many keys may depart at `now`. On `Ok` it must.
     ///
     /// # Errors

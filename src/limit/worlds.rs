@@ -214,7 +214,7 @@ impl<'a> Simulation<'a> {
             match self.pool.step(None, NonZeroU32::MIN, self.at()) {
                 TurnStep::Go(departure) => self.leave(stage, departure),
                 TurnStep::Park => return,
-                TurnStep::Sleep(until) => {
+                TurnStep::Sleep(until) | TurnStep::SleepExactly(until) => {
                     let until = u64::try_from((until - self.start).as_nanos()).unwrap().max(self.now + 1);
                     // One wake at a time is enough, as the head of the queue sleeps alone.
                     self.events.retain(|Reverse((_, id))| *id != WAKE);

@@ -279,6 +279,7 @@ impl<T: Transport> Fetcher<T> {
             Cause::Status(status @ (500 | 502..=504)) if is_strained => {
                 LoadSignal::Strained { status, latency }
             }
+            Cause::Status(503) if signal == LoadSignal::Fault => LoadSignal::Lone503,
             Cause::Lost if is_strained => LoadSignal::Overload { latency },
             Cause::Connect | Cause::Proxy(_) if is_strained || self.health.is_serving() => {
                 LoadSignal::Overload { latency }

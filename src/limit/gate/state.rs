@@ -14,7 +14,7 @@ use super::super::pool::{Departure, Pool, TurnStep};
 use super::super::queue::{Ticket, WaitQueue, WaiterKind};
 use super::super::rate_store::{StoreAnswer, StoreCall};
 use super::super::shared_rate::{RateStep, SharedRate};
-use super::Turn;
+use super::{Turn, TurnWait};
 use crate::model::{LimitChangeReason, PauseReason};
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl GateState {
         &mut self,
         turn: &mut Turn<'_>,
         waker: &Waker,
-    ) -> (Poll<Result<Departure, Instant>>, AfterUnlock) {
+    ) -> (Poll<Result<Departure, TurnWait>>, AfterUnlock) {
         let now = Instant::now();
         if turn.ticket.is_none() && !self.pool.is_the_probe(turn.holder) {
             turn.ticket = Some(self.queue.join(turn.kind));
@@ -89,7 +89,11 @@ impl GateState {
             }
             TurnStep::Sleep(until) => {
                 after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.unpark(ticket));
-                Poll::Ready(Err(until))
+                Poll::Ready(Err(TurnWait { until, is_exact: false }))
+            }
+            TurnStep::SleepExactly(until) => {
+                after.drop = turn.ticket.as_ref().and_then(|ticket| self.queue.unpark(ticket));
+                Poll::Ready(Err(TurnWait { until, is_exact: true }))
             }
             TurnStep::Go(departure) => {
                 after.drop = turn.ticket.take().and_then(|ticket| self.queue.leave(&ticket));

@@ -4,12 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::rc::Rc;
+use std::time::SystemTime;
 
 use proptest::prelude::*;
 use tokio::task::{JoinSet, LocalSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::super::Concurrency;
+use super::super::pool::{Pool, TurnStep};
 use super::*;
 
 fn ms(n: u64) -> Duration {
@@ -26,6 +28,7 @@ fn rated(most: usize, rate: &str, burst: u32) -> PaceSettings {
 
 const RETRY_AFTER: PauseReason = PauseReason::Refused { status: 429, has_retry_after: true };
 const GOOD: LoadSignal = LoadSignal::Good { latency: Duration::from_millis(5) };
+const REFUSED: LoadSignal = LoadSignal::Refused { status: 429, asked: None, latency: Duration::ZERO };
 const OVERLOAD: LoadSignal = LoadSignal::Overload { latency: Duration::from_millis(5) };
 
 /// Lets every task that can run do so, without moving the clock.
@@ -262,6 +265,32 @@ async fn a_probe_that_is_refused_is_followed_by_a_pause_of_its_own() {
     }
     assert_eq!(at, [100, 1_100, 3_100, 7_100]);
     assert_eq!(gate.view().paused_until, None);
+}
+
+#[test]
+fn what_keeps_its_distance_is_waited_for_exactly_and_the_rest_with_the_ticks_of_a_timer() {
+    let exactly = |settings: &PaceSettings, ends: &[LoadSignal]| {
+        let (mut now, one) = (Instant::now(), NonZeroU32::MIN);
+        let mut pool = Pool::new(settings, now);
+        let mut was_exact = false;
+        for signal in ends.iter().copied().cycle().take(20) {
+            let departure = loop {
+                match pool.step(None, one, now) {
+                    TurnStep::Go(departure) => break departure,
+                    TurnStep::Sleep(until) => (now, was_exact) = (until, false),
+                    TurnStep::SleepExactly(until) => (now, was_exact) = (until, true),
+                    TurnStep::Park => unreachable!("nothing is in flight"),
+                }
+            };
+            pool.end(departure, Some(signal), || now, || SystemTime::UNIX_EPOCH);
+        }
+        was_exact
+    };
+    let given = rated(4, "100/s", 1);
+    assert!(!exactly(&given, &[GOOD]), "late timers are caught up on");
+    assert!(!exactly(&rated(4, "100/s", 5), &[GOOD, GOOD, GOOD, LoadSignal::Lone503]), "a burst is allowed");
+    assert!(exactly(&given, &[GOOD, GOOD, GOOD, LoadSignal::Lone503]));
+    assert!(exactly(&fixed(4), &[REFUSED, GOOD, GOOD]), "at the rate that was learnt");
 }
 
 #[tokio::test(start_paused = true)]

@@ -30,6 +30,8 @@ pub(in crate::limit) enum TurnStep {
     Go(Departure),
     /// It tries again then.
     Sleep(Instant),
+    /// The same. What comes late is not caught up on.
+    SleepExactly(Instant),
     /// It waits until something changes.
     Park,
 }
