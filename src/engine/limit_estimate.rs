@@ -60,6 +60,8 @@ pub(super) struct LimitEstimate {
     pause: Duration,
     /// The rate as it was estimated last: once a slice.
     rate: Option<f64>,
+    /// The lowest rate that explains what was accepted until the newest refusal, as the gate found it.
+    lowest: Option<f64>,
 }
 
 impl LimitEstimate {
@@ -69,7 +71,7 @@ impl LimitEstimate {
         self.since_start += span;
         let newly_accepted = accepted.saturating_sub(std::mem::replace(&mut self.accepted, accepted));
         let newly_refused = refused.saturating_sub(std::mem::replace(&mut self.refused, refused));
-        self.learned = view.learned;
+        (self.learned, self.lowest) = (view.learned, view.lowest_rate);
         let is_paused = view.paused_until.is_some();
         self.pause_lasts(if is_paused { Some(span) } else { None });
         let now = Mark { at: self.since_start, accepted, paused: self.paused };
@@ -149,7 +151,9 @@ impl LimitEstimate {
             self.slices.iter().copied().filter(|slice| slice.unlearned.is_zero()).collect();
         let newest = &slices[slices.len().saturating_sub(NEWEST_SLICES)..];
         let aimed_at = newest.iter().map(Slice::aimed_at).reduce(f64::max)?;
-        let rate = self.marks.best(self.newest)?.min(aimed_at);
+        // A bucket whose refusals are followed by a ban shows less in the marks, which count the time of long pauses.
+        let measured = [self.marks.best(self.newest), self.lowest];
+        let rate = measured.into_iter().flatten().reduce(f64::max)?.min(aimed_at);
         let peak = newest.windows(PEAK_SLICES.min(newest.len().max(1))).map(sum).map(|span| span.rate());
         let peak = peak.reduce(f64::max).unwrap_or(rate);
         let highest = (rate * (1.0 + ROUNDED_UP)).min(peak.max(rate));

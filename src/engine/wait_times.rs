@@ -101,6 +101,7 @@ mod tests {
         pause_reason: None,
         slowed: false,
         learned: None,
+        lowest_rate: None,
     };
 
     fn sampled(view: &GateView, supply: Supply) -> WaitTimes {

@@ -138,6 +138,7 @@ impl Gate {
             pause_reason: paused.map(|(_, reason)| reason),
             slowed: pool.is_slowed(),
             learned: pool.learned.limit(),
+            lowest_rate: pool.learned.lowest_rate(),
         }
     }
 

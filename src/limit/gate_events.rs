@@ -33,6 +33,8 @@ pub struct GateView {
     pub slowed: bool,
     /// The limit that was learnt from refusals, if there is one.
     pub learned: Option<LearnedLimit>,
+    /// Where that is a rate: the lowest one that explains what was accepted until the newest refusal, if that shows one.
+    pub lowest_rate: Option<f64>,
 }
 
 /// Something at the gate changed.

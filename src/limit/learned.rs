@@ -9,16 +9,20 @@
 //! - **A window** (so many in a period): the server stayed closed for long (by what it asks for, or because probes were
 //!   refused), after it had accepted many at once. The pool sends as many again at once, then waits for the end of the
 //!   period. If the server refuses before half of them, it was no window.
-//! - **A rate** otherwise: as many a second as were accepted in the cycle, pauses included. From then on attempts leave
-//!   at even distances, and one that is refused alone takes 5 % off and pauses nothing.
+//! - **A rate** otherwise: as many a second as were accepted in the cycle, pauses included, or what a bucket would
+//!   explain (`bucket`). From then on attempts leave at even distances, and one that is refused alone takes 5 % off and
+//!   pauses nothing.
 
+mod bucket;
 mod cycle;
 mod ended_attempt;
 mod given_rate;
 mod probes;
 mod rate;
 mod rate_trial;
+mod recovery;
 mod strain;
+mod strain_span;
 mod strained;
 mod window;
 
@@ -29,26 +33,19 @@ use tokio::time::Instant;
 pub(super) use ended_attempt::EndedAttempt;
 pub(super) use strain::StrainVerdict;
 
+use bucket::BucketEstimate;
 use cycle::{Cycle, Refusals};
-use probes::{CLOCK_MARGIN, FIRST_PAUSE, next_probe, since_minute};
+use probes::{FIRST_PAUSE, next_probe};
 use rate::LearnedRate;
 use strain::Strain;
-use window::{Closed, LearnedWindow, WindowAdvice};
+use window::{LearnedWindow, WindowAdvice};
 
-/// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
-const CLOSED_LONG: Duration = Duration::from_secs(2);
-/// How often a window may turn out to be none before no window is expected any more.
-const WINDOWS_DENIED: u32 = 2;
 /// A single refusal is judged by so many of the newest outcomes.
 const RECENT: u32 = 8;
 /// A refusal is taken to have come alone if no more than this many of the newest outcomes are refusals.
 const ALONE: u32 = 2;
 /// Answers that may be refusals are taken for such only if so many of the newest outcomes are.
 const SEVERAL: u32 = 6;
-/// What was accepted in a cycle is no burst if it was so many …
-const SUSTAINED_COUNT: u64 = 100;
-/// … in so long a time.
-const SUSTAINED: Duration = Duration::from_secs(2);
 /// What a refusal leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Reaction {
@@ -93,17 +90,24 @@ pub(super) struct LearnedLimits {
     shelved_rate: Option<LearnedRate>,
     window: Option<LearnedWindow>,
     cycle: Cycle,
+    /// When the first of the cycles before this one began that ended without a refusal, and how many were accepted in them.
+    unrefused: Option<(Instant, u64)>,
     /// Whether refusals have ended a cycle before.
     was_refused_before: bool,
+    /// The most that were in flight with an accepted attempt of an earlier cycle.
+    accepted_level: usize,
     /// The lowest number in flight that was taken for a cap.
     cap: Option<usize>,
-    /// More were in flight later with an attempt that was accepted.
+    /// Many more were in flight with an attempt that was accepted.
     is_cap_denied: bool,
     /// Probes that were refused since the last accepted attempt.
     refused_probes: u32,
     /// The newest outcomes, a bit each; 1 is a refusal.
     recent: u32,
     windows_denied: u32,
+    bucket: BucketEstimate,
+    /// What it showed at the newest refusal for which it showed anything.
+    lowest_rate: Option<f64>,
     /// When the first of the refusals came that no accepted attempt has followed.
     refused_since: Option<Instant>,
     strain: Strain,
@@ -141,6 +145,11 @@ impl LearnedLimits {
         }
     }
 
+    /// The lowest rate that explains what was accepted until the newest refusal, where a rate is learnt.
+    pub(super) fn lowest_rate(&self) -> Option<f64> {
+        self.lowest_rate.filter(|_| self.window.is_none() && self.rate.is_some())
+    }
+
     /// When an attempt that has its turn may leave.
     pub(super) fn advice(&self, now: Instant) -> LearnedAdvice {
         if let Some(Err(until)) = self.rate.as_ref().map(|rate| rate.may_depart(now)) {
@@ -164,6 +173,7 @@ impl LearnedLimits {
         }
         let now = now();
         self.cycle.began.get_or_insert(now);
+        self.bucket.begin(now);
         if let Some(rate) = &mut self.rate {
             rate.left(now);
         }
@@ -177,6 +187,7 @@ impl LearnedLimits {
         self.note(false);
         self.refused_since = None;
         self.cycle.accepted += 1;
+        self.bucket.accepted(&now);
         self.cycle.accepted_level = self.cycle.accepted_level.max(ended.level);
         if let Some(refusals) = &mut self.cycle.refusals {
             refusals.accepted_after += u32::from(ended.number > refusals.number && !ended.is_probe);
@@ -234,9 +245,13 @@ impl LearnedLimits {
         }
         let alone = if ended.is_unclear { SEVERAL - 1 } else { ALONE };
         let came_alone = self.newest(RECENT) <= alone && ended.was_paced;
+        let estimate = self.estimate(asked, now);
         let mut is_corrected = false;
         if came_alone && let Some(rate) = &mut self.rate {
-            rate.refused_once(now, ended);
+            // Where a refusal costs a pause, the next one is to be avoided.
+            if rate.refused_once(now, ended, estimate.filter(|_| asked_until.is_some())) {
+                self.bucket.emptied(now);
+            }
             if asked_until.is_none() {
                 return Reaction::default();
             }
@@ -246,13 +261,22 @@ impl LearnedLimits {
             return Reaction::default();
         }
         self.is_cap_denied |= self.cap.is_some_and(|cap| self.cycle.accepted_level > cap + cap / 4 + 1);
+        // The server's count is not quite this one: its answers are under way for a while.
+        self.is_cap_denied |=
+            ended.level + 2 <= self.accepted_level && ended.level * 5 <= self.accepted_level * 4;
         let is_higher = ended.level > self.cycle.accepted_level && ended.level > 1;
         let may_be_cap = self.is_idle() && is_higher && !self.is_cap_denied;
         if may_be_cap {
             self.cap = Some(self.cap.map_or(ended.level - 1, |cap| cap.min(ended.level - 1)));
         }
-        self.cycle.refusals =
-            Some(Refusals { at: now, asked_until, may_be_cap, is_corrected, ..Refusals::at(now, ended) });
+        self.cycle.refusals = Some(Refusals {
+            at: now,
+            asked_until,
+            may_be_cap,
+            is_corrected,
+            estimate,
+            ..Refusals::at(now, ended)
+        });
         if let Some(window) = &mut self.window {
             window.refused(now);
         }
@@ -260,6 +284,15 @@ impl LearnedLimits {
         let window_end = used.map(LearnedWindow::end).filter(|end| *end > now);
         let until = asked_until.or(window_end).unwrap_or(now + FIRST_PAUSE);
         Reaction { pause_until: Some(until), in_flight: may_be_cap.then(|| ended.level - 1) }
+    }
+
+    /// What the attempts that were accepted until this refusal show of the limit.
+    fn estimate(&mut self, asked: Option<Duration>, now: Instant) -> Option<f64> {
+        let estimate = self.bucket.rate(now)?;
+        let refused = self.rate.as_ref().map(LearnedRate::per_second);
+        let of_second = refused.and_then(|refused| self.bucket.rate_of_second(estimate, refused, asked));
+        self.lowest_rate = Some(of_second.unwrap_or(estimate));
+        self.lowest_rate
     }
 
     fn probe_refused(
@@ -281,118 +314,6 @@ impl LearnedLimits {
             next_probe(now, now.saturating_duration_since(began), self.refused_probes, clock)
         });
         Reaction { pause_until: Some(until), in_flight: None }
-    }
-
-    /// A probe that left at `left` was accepted at `now`: a new cycle begins with it. Returns whether a limit was
-    /// learnt where none was known, so that what was taken for a cap is none.
-    pub(super) fn recovered(
-        &mut self,
-        left: Instant,
-        departures: u64,
-        (now, clock): (Instant, SystemTime),
-    ) -> bool {
-        let was_idle = self.is_idle();
-        self.begin_cycle(left, departures, (now, clock));
-        was_idle && !self.is_idle()
-    }
-
-    fn begin_cycle(&mut self, left: Instant, departures: u64, (now, clock): (Instant, SystemTime)) {
-        let cycle = std::mem::replace(
-            &mut self.cycle,
-            Cycle { began: Some(left), accepted: 1, accepted_level: 1, refusals: None },
-        );
-        self.recent = 0;
-        let had_refused_probes = std::mem::take(&mut self.refused_probes) > 0;
-        let Some(began) = cycle.began else { return };
-        // The probe is counted to the new cycle.
-        let accepted = cycle.accepted.saturating_sub(1);
-        let Some(refusals) = cycle.refusals.filter(|refusals| !refusals.is_by_chance()) else {
-            // The window was used up without a refusal, or the pause had another reason than a limit.
-            if let Some(window) = &mut self.window {
-                window.begin(left, None);
-            }
-            self.resume(now);
-            return;
-        };
-        let is_first = !std::mem::replace(&mut self.was_refused_before, true);
-        if let Some(rate) = &mut self.rate {
-            rate.paused_for(left.saturating_duration_since(refusals.at));
-        }
-        if let Some(window) = &mut self.window {
-            if accepted * 2 >= window.capacity() {
-                window.begin(left, Some(accepted));
-                self.resume(now);
-                return;
-            }
-            self.window = None;
-            self.windows_denied += 1;
-        } else if let Some(shortest) = self.closed_for(&refusals, began, left)
-            && accepted >= 2
-        {
-            let longest = left.saturating_duration_since(began);
-            // It may have opened with the minute of the clock, and have begun somewhere in the minute before.
-            let is_minute = refusals.asked_until.is_none() && since_minute(clock) <= Some(CLOCK_MARGIN * 2);
-            let (shortest, longest) = if is_minute {
-                (Duration::from_mins(1), Duration::from_mins(1))
-            } else {
-                (shortest, longest)
-            };
-            let closed = Closed { shortest, longest, may_be_bucket: !had_refused_probes };
-            let mut window = LearnedWindow::new(accepted, &closed, began);
-            window.begin(left, Some(accepted));
-            self.window = Some(window);
-            self.resume(now);
-            return;
-        }
-        // The first refusal of a run may be chance; the cycle before it begins with a burst, and shows no rate.
-        if (refusals.may_be_cap || is_first) && !had_refused_probes {
-            return;
-        }
-        self.learn_rate(&refusals, accepted, left.saturating_duration_since(began), now);
-        if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
-            self.strain.try_rate(rate.per_second(), departures, now);
-        }
-    }
-
-    /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.
-    fn closed_for(&self, refusals: &Refusals, began: Instant, left: Instant) -> Option<Duration> {
-        // Where a rate is known and the server says how long to wait, nothing is gained by a window.
-        let is_known = self.rate.is_some() && refusals.asked_until.is_some();
-        // A server that fails for a while looks the same.
-        if self.windows_denied >= WINDOWS_DENIED || is_known || refusals.is_unclear {
-            return None;
-        }
-        let asked = refusals.asked_until.map(|until| until.min(left));
-        let closed_until = refusals.closed_until.max(asked)?;
-        let closed = closed_until.saturating_duration_since(refusals.at);
-        // A window that took most of its time to fill is no different from a rate.
-        let was_filled_fast = refusals.at.saturating_duration_since(began) <= closed;
-        (closed >= CLOSED_LONG && was_filled_fast).then(|| closed_until.saturating_duration_since(began))
-    }
-
-    fn learn_rate(&mut self, refusals: &Refusals, accepted: u64, cycle: Duration, now: Instant) {
-        let seconds = cycle.as_secs_f64().max(1e-3);
-        let per_second = accepted as f64 / seconds;
-        match &mut self.rate {
-            Some(rate) if refusals.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
-            Some(rate) => rate.relearn(accepted, cycle, now),
-            None if accepted == 0 => self.rate = Some(LearnedRate::unknown(now)),
-            None => {
-                let paused = now.saturating_duration_since(refusals.at).as_secs_f64();
-                let is_guess = refusals.is_unclear || paused > seconds / 2.0;
-                let mut rate = LearnedRate::new(per_second, is_guess, now);
-                if refusals.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {
-                    rate.hold_above(per_second);
-                }
-                self.rate = Some(rate);
-            }
-        }
-    }
-
-    fn resume(&mut self, now: Instant) {
-        if let Some(rate) = &mut self.rate {
-            rate.resume(now);
-        }
     }
 }
 

@@ -203,6 +203,7 @@ mod tests {
             pause_reason: None,
             slowed: true,
             learned,
+            lowest_rate: None,
         }
     }
 

@@ -15,6 +15,7 @@ fn view(learned: Option<LearnedLimit>) -> GateView {
         pause_reason: None,
         slowed: true,
         learned,
+        lowest_rate: None,
     }
 }
 
@@ -180,4 +181,24 @@ fn the_number_in_flight_is_the_one_that_was_held_longest_once_more_was_refused()
         GateView { paused_until: Some(Instant::now()), limit: 1, ..view(Some(LearnedLimit::Rate(5.0))) };
     estimate.sample(&paused, SPAN, ended);
     assert_eq!(estimate.in_flight(Some(9)), None, "it is a rate");
+}
+
+#[test]
+fn a_bucket_whose_refusals_are_followed_by_a_ban_is_named_by_what_the_gate_found() {
+    let (mut estimate, mut ended) = (LimitEstimate::default(), AcceptedAndRefused::default());
+    let mut sample = |view: &GateView, accepted, refused| {
+        ended.accepted += accepted;
+        ended.refused += refused;
+        estimate.sample(view, SPAN, ended);
+        estimate.limit()
+    };
+    let open = GateView { lowest_rate: Some(14.7), ..view(Some(LearnedLimit::Rate(15.2))) };
+    let banned = GateView { paused_until: Some(Instant::now()), limit: 1, ..open };
+    let mut limit = None;
+    for _ in 0..3 {
+        // 15/s for six seconds, and ten seconds of ban.
+        (0..120).for_each(|n| limit = sample(&open, if n % 4 == 0 { 3 } else { 0 }, u64::from(n == 119)));
+        (0..200).for_each(|_| limit = sample(&banned, 0, 0));
+    }
+    assert_eq!(limit, Some(LearnedLimit::Rate(15.0)));
 }

@@ -24,6 +24,8 @@ pub(super) struct Refusals {
     pub(super) is_corrected: bool,
     /// The server may have failed by itself.
     pub(super) is_unclear: bool,
+    /// What was accepted until then shows of the limit.
+    pub(super) estimate: Option<f64>,
 }
 
 impl Refusals {
@@ -38,6 +40,7 @@ impl Refusals {
             may_be_cap: false,
             is_corrected: false,
             is_unclear: ended.is_unclear,
+            estimate: None,
         }
     }
 

@@ -11,6 +11,8 @@ const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// When probes leave, counted from the beginning of the cycle, in milliseconds: about twice as late each time, so that
 /// a window of a usual length is found to be over soon after it is.
 const PROBES: [u64; 9] = [1_250, 2_600, 5_150, 10_250, 20_350, 30_450, 60_600, 120_800, 181_000];
+/// After so many refused probes, one leaves with the whole minute of the clock.
+pub(super) const MINUTE_AFTER: u32 = 6;
 /// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
 pub(super) const CLOCK_MARGIN: Duration = Duration::from_millis(300);
 
@@ -24,8 +26,8 @@ pub(super) fn next_probe(now: Instant, elapsed: Duration, refused: u32, clock: S
     let wait = usual.filter(|wait| *wait >= least).min().map_or(back_off, |wait| wait.min(back_off * 2));
     let minute = since_minute(clock).map(|since| Duration::from_mins(1).saturating_sub(since) + CLOCK_MARGIN);
     let wait = match minute {
-        // Not before the back-off is longer than a few seconds: most windows are shorter.
-        Some(minute) if wait > Duration::from_secs(8) && minute > least / 4 => wait.min(minute),
+        // Not before windows of ten seconds are over: where a refusal begins them anew, another probe would be refused.
+        Some(minute) if refused >= MINUTE_AFTER && minute > least / 4 => wait.min(minute),
         _ => wait,
     };
     now + wait.min(LONGEST_PAUSE)

@@ -10,12 +10,16 @@ use super::EndedAttempt;
 const CUT: f64 = 0.95;
 /// A learnt rate is set this much below what was accepted.
 const BELOW: f64 = 0.97;
+/// The same after a long pause: another one is to be avoided.
+const BELOW_LONG_PAUSE: f64 = 0.93;
+/// What is estimated of the limit is a lower bound; the limit is at most so many times as high.
+const ESTIMATE_ABOVE: f64 = 1.04;
 /// The least part of a rate that had been accepted for a while, where the server may fail by itself.
 const FLOOR: f64 = 0.35;
 /// The lowest rate: one attempt in a minute, as often as a probe.
 const LEAST: f64 = 1.0 / 60.0;
 /// The rate to begin with where none was accepted.
-const UNKNOWN: f64 = 1.0;
+pub(super) const UNKNOWN: f64 = 1.0;
 /// A rate this many times the one that was refused last shows that the limit has risen.
 const RISEN: f64 = 1.05;
 /// Below this part of the rate that was refused last it grows faster.
@@ -229,10 +233,14 @@ impl LearnedRate {
         if part < NEAR {
             return MEDIUM;
         }
+        // It grows back what a refusal takes off within so many pauses.
+        let after_pause = ((1.0 - CUT) * PAUSE_SHARE / self.pause).max(SLOWEST);
         if part > RISEN {
-            // As long as nothing is refused, twice as fast every two seconds.
+            // As long as nothing is refused, twice as fast every two seconds, or every two pauses.
             let since = self.grown.saturating_duration_since(self.risen.unwrap_or(self.grown));
-            let faster = MEDIUM.per_second * (since.as_secs_f64() / 2.0).min(5.0).exp2();
+            let doublings = since.as_secs_f64() / 2.0 / self.pause.max(1.0);
+            let first = if self.pause > 0.0 { after_pause.min(MEDIUM.per_second) } else { MEDIUM.per_second };
+            let faster = first * doublings.min(10.0).exp2();
             return Growth { per_second: faster.min(DOUBLING.per_second), ..FAST };
         }
         let mut growth = match self.refusals {
@@ -240,19 +248,19 @@ impl LearnedRate {
             3..=5 => MEDIUM,
             _ => SLOW,
         };
-        if self.pause > 0.0 && self.refusals > 2 {
-            // It grows back what a refusal takes off within so many pauses.
-            let slow = (1.0 - CUT) * PAUSE_SHARE / self.pause;
-            growth = Growth { per_second: growth.per_second.min(slow.max(SLOWEST)), least: 0.0, ..growth };
+        if self.pause > 0.0 && (self.refusals > 2 || self.pause > LONG_PAUSE) {
+            growth = Growth { per_second: growth.per_second.min(after_pause), least: 0.0, ..growth };
         }
         growth
     }
 
     /// Takes note of a refusal that came alone: the rate is a little too high, if it is near the one that was refused
     /// before; otherwise a server that fails now and then is no reason to go slower.
-    pub(super) fn refused_once(&mut self, now: Instant, ended: &EndedAttempt) {
+    ///
+    /// `estimate`: what the accepted attempts show of the limit. Returns whether the rate was lowered.
+    pub(super) fn refused_once(&mut self, now: Instant, ended: &EndedAttempt, estimate: Option<f64>) -> bool {
         if ended.number < self.corrected_until {
-            return;
+            return false;
         }
         let accepted = std::mem::take(&mut self.accepted);
         self.newest = self.newest << 1 | 1;
@@ -267,13 +275,35 @@ impl LearnedRate {
             if ended.is_unclear {
                 self.chance += (1.0 - self.chance) * CHANCE_WEIGHT;
             }
-            return;
+            return false;
         }
         let is_expected = self.chance.min(CHANCE_MOST) * f64::from(accepted) >= EXPECTED_BY_CHANCE;
         if ended.is_unclear && is_expected {
-            return;
+            return false;
         }
         self.correct(if self.is_guess { 1.0 / 1.3 } else { CUT }, now, ended);
+        if let Some(estimate) = estimate {
+            self.hold_to(estimate);
+        }
+        true
+    }
+
+    /// The rate was refused, and what was accepted until then shows a limit that is lower than it: the server accepted more
+    /// for a while from what it had saved.
+    fn hold_to(&mut self, estimate: f64) {
+        let refused_at = self.refused_at.map_or(estimate, |refused| refused.min(estimate * ESTIMATE_ABOVE));
+        self.refused_at = Some(refused_at.max(LEAST));
+        self.per_second = self.per_second.min(estimate).max(self.floor);
+    }
+
+    /// It was refused, and the pool paused. `estimate`: what the accepted attempts show of the limit.
+    pub(super) fn set(&mut self, estimate: f64, now: Instant) {
+        self.refusals += 1;
+        self.refused_at = Some(self.per_second.min(estimate * ESTIMATE_ABOVE).max(LEAST));
+        self.is_guess = false;
+        let part = if self.pause > LONG_PAUSE { BELOW_LONG_PAUSE } else { BELOW };
+        self.per_second = (self.per_second.min(estimate) * part).max(self.floor);
+        self.resume(now);
     }
 
     /// It was refused: this part of it is left.
@@ -422,7 +452,7 @@ mod tests {
             // Each is refused at about the rate of the one before.
             let at = grow(&mut rate, 0);
             rate.per_second = 20.0;
-            rate.refused_once(at, &refused(number, number + 1));
+            let _ = rate.refused_once(at, &refused(number, number + 1), None);
             let before = rate.per_second();
             grow(&mut rate, 1);
             growths.push(rate.per_second() / before);
@@ -435,15 +465,15 @@ mod tests {
     fn a_refusal_far_below_the_rate_that_was_refused_is_taken_for_chance() {
         let mut now = Instant::now();
         let mut rate = LearnedRate::new(100.0 / BELOW, false, now);
-        rate.refused_once(now, &refused(0, 1));
+        let _ = rate.refused_once(now, &refused(0, 1), None);
         rate.per_second = 80.0;
         for _ in 0..BY_CHANCE {
             now += millis(10);
             rate.accepted(now, false);
         }
-        rate.refused_once(now, &refused(50, 51));
+        let _ = rate.refused_once(now, &refused(50, 51), None);
         assert!((rate.per_second() - 80.0).abs() < 1e-9);
-        rate.refused_once(now, &refused(51, 52));
+        let _ = rate.refused_once(now, &refused(51, 52), None);
         assert!(rate.per_second() < 80.0, "the second in a row is none");
     }
 
@@ -454,7 +484,11 @@ mod tests {
             for _ in 0..accepted {
                 rate.accepted(now, false);
             }
-            rate.refused_once(now, &EndedAttempt { is_unclear: true, ..refused(number, number + 1) });
+            let _ = rate.refused_once(
+                now,
+                &EndedAttempt { is_unclear: true, ..refused(number, number + 1) },
+                None,
+            );
         }
     }
 
@@ -490,10 +524,10 @@ mod tests {
         let mut rate = LearnedRate::new(100.0, false, now);
         let before = rate.per_second();
         for number in 5..10 {
-            rate.refused_once(now, &refused(number, 10));
+            let _ = rate.refused_once(now, &refused(number, 10), None);
         }
         assert!((rate.per_second() - before * CUT).abs() < 1e-9);
-        rate.refused_once(now, &refused(10, 11));
+        let _ = rate.refused_once(now, &refused(10, 11), None);
         assert!(rate.per_second() < before * CUT);
     }
 
@@ -510,7 +544,7 @@ mod tests {
     fn it_never_falls_below_one_a_minute() {
         let now = Instant::now();
         let mut rate = LearnedRate::new(0.0, false, now);
-        rate.refused_once(now, &refused(0, 1));
+        let _ = rate.refused_once(now, &refused(0, 1), None);
         rate.relearn(0, Duration::from_secs(1), now);
         assert!((rate.per_second() - LEAST).abs() < 1e-12);
     }

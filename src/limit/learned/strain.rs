@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use super::EndedAttempt;
 use super::rate_trial::{RateTrial, TrialState};
+use super::strain_span::{LOWERED, PacedRun, StrainSpan};
 
 /// How many of the newest outcomes are kept.
 const KEPT: usize = 64;
@@ -55,16 +56,12 @@ const MOST: f64 = 0.8;
 const SOME: f64 = 2.0;
 /// The rate that is tried is this part of what was accepted.
 const BELOW: f64 = 0.95;
-/// What is left of a span when it is over.
-const FADES: f64 = 0.75;
 /// In a trial the rate grows to this many times what it was: what is refused at a much higher one shows no chance.
 const GROWN: f64 = 1.6;
 /// While a rate is learnt, so many refusals …
 const DOUBTFUL: f64 = 5.0;
-/// … which are this share of the outcomes, are more than its growth brings about …
+/// … which are this share of the outcomes, are more than its growth brings about, if the rate was lowered meanwhile.
 const TOO_MANY: f64 = 0.12;
-/// … if the rate was lowered to this part meanwhile. It is then tried to lower it by as much again.
-const LOWERED: f64 = 0.85;
 /// The weight of an outcome in the share that fails by chance.
 const WEIGHT: f64 = 1.0 / 256.0;
 /// By chance the number of failures among the newest outcomes does not exceed its mean by so many standard deviations.
@@ -104,65 +101,6 @@ struct StrainOutcome {
     is_strained: bool,
 }
 
-/// What came of the attempts from one departure on. Older outcomes may count less.
-#[derive(Debug, Clone, Copy)]
-struct StrainSpan {
-    began: Instant,
-    /// Departures before this one had left before.
-    from: u64,
-    /// Seconds before it began.
-    earlier: f64,
-    accepted: f64,
-    strained: f64,
-    unexplained: f64,
-    /// The most that were in flight with an accepted attempt.
-    highest: u32,
-    /// The learnt rate at its beginning.
-    rate: Option<f64>,
-}
-
-impl StrainSpan {
-    fn new(began: Instant, from: u64, rate: Option<f64>) -> Self {
-        Self { began, from, earlier: 0.0, accepted: 0.0, strained: 0.0, unexplained: 0.0, highest: 0, rate }
-    }
-
-    fn outcomes(&self) -> f64 {
-        self.accepted + self.strained
-    }
-
-    fn share(&self) -> f64 {
-        self.strained / self.outcomes().max(1.0)
-    }
-
-    fn seconds(&self, now: Instant) -> f64 {
-        self.earlier + now.saturating_duration_since(self.began).as_secs_f64()
-    }
-
-    /// With what was before it.
-    fn after(&self, before: Option<Self>) -> Self {
-        let Some(before) = before else { return *self };
-        Self {
-            earlier: self.earlier + before.earlier,
-            accepted: self.accepted + before.accepted,
-            strained: self.strained + before.strained,
-            unexplained: self.unexplained + before.unexplained,
-            highest: self.highest.max(before.highest),
-            ..*self
-        }
-    }
-
-    /// What is left of it once it is over.
-    fn faded(&self, now: Instant) -> Self {
-        Self {
-            earlier: self.seconds(now) * FADES,
-            accepted: self.accepted * FADES,
-            strained: self.strained * FADES,
-            unexplained: self.unexplained * FADES,
-            ..*self
-        }
-    }
-}
-
 /// What is known of strained answers.
 #[derive(Debug)]
 pub(super) struct Strain {
@@ -170,6 +108,7 @@ pub(super) struct Strain {
     next: usize,
     span: Option<StrainSpan>,
     before: Option<StrainSpan>,
+    paced: Option<PacedRun>,
     trial: Option<RateTrial>,
     /// The share that fails whatever the rate is.
     chance: Option<f64>,
@@ -192,6 +131,7 @@ impl Default for Strain {
             next: 0,
             span: None,
             before: None,
+            paced: None,
             trial: None,
             chance: None,
             found: None,
@@ -217,6 +157,9 @@ impl Strain {
     /// Takes note of an accepted attempt.
     pub(super) fn accepted(&mut self, ended: &EndedAttempt) {
         self.keep(ended, false);
+        if let Some(paced) = &mut self.paced {
+            paced.accepted = paced.accepted.saturating_add(1);
+        }
         if let Some(span) = self.span.as_mut().filter(|span| ended.number >= span.from) {
             span.accepted += 1.0;
             span.highest = span.highest.max(u32::try_from(ended.level).unwrap_or(u32::MAX));
@@ -257,7 +200,7 @@ impl Strain {
                 let shift = self.denials.min(DENIED_DOUBLINGS);
                 self.denied_until = Some(now + DENIED * (1 << shift));
                 self.denials += 1;
-                (self.span, self.before, self.since) = (None, None, None);
+                self.forget();
                 return Some(StrainVerdict::MoreThanChance);
             }
         }
@@ -278,6 +221,12 @@ impl Strain {
             return Some(StrainVerdict::Chance);
         }
         self.since.get_or_insert(now);
+        if let Some(rate) = rate {
+            let first = PacedRun { began: now, highest: rate, accepted: 0, strained: 0 };
+            let paced = self.paced.get_or_insert(first);
+            paced.highest = paced.highest.max(rate);
+            paced.strained = paced.strained.saturating_add(1);
+        }
         let span = *self.span.get_or_insert(StrainSpan::new(now, ended.number, rate));
         if ended.number < span.from {
             return None;
@@ -355,12 +304,13 @@ impl Strain {
 
     /// Whether so many are refused though the learnt rate was lowered that chance is to be looked for.
     pub(super) fn doubts(&self, rate: f64, now: Instant) -> bool {
-        !self.is_denied(now)
-            && self.both().is_some_and(|span| {
-                let first = self.before.unwrap_or(span).rate;
-                let was_lowered = first.is_some_and(|before| rate <= before * LOWERED);
-                span.strained >= DOUBTFUL && span.share() >= TOO_MANY && was_lowered
-            })
+        let is_doubtful = self.both().is_some_and(|span| {
+            let first = self.before.unwrap_or(span).rate;
+            let was_lowered = first.is_some_and(|before| rate <= before * LOWERED);
+            span.strained >= DOUBTFUL && span.share() >= TOO_MANY && was_lowered
+        });
+        let is_long = self.paced.is_some_and(|paced| paced.is_strained_at(rate, now));
+        (is_doubtful || is_long) && !self.is_denied(now)
     }
 
     /// Whether some of what was sent lately is accepted, so that a rate may soon be tried.
@@ -382,7 +332,11 @@ impl Strain {
         let share_before = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
         let trial = RateTrial { rate, from: departures, share_before, accepted: 0, strained: 0, state };
         self.trial = (!self.is_denied(now)).then_some(trial);
-        (self.span, self.before, self.since) = (None, None, None);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        (self.span, self.before, self.since, self.paced) = (None, None, None, None);
     }
 
     /// A limit was taken for chance not long ago.
@@ -392,7 +346,8 @@ impl Strain {
 
     /// The server refuses everything, or the limit is another one.
     pub(super) fn end_trial(&mut self) {
-        (self.trial, self.span, self.before, self.since) = (None, None, None, None);
+        self.trial = None;
+        self.forget();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What refusals teach in each kind of cycle. The worlds test whole runs; these test one decision each.
 
+use super::probes::CLOCK_MARGIN;
 use super::*;
 
 /// A server and its pool, in milliseconds from the beginning.
@@ -139,8 +140,14 @@ fn probes_come_where_a_window_of_a_usual_length_would_be_over() {
 fn a_probe_comes_with_the_whole_minute_of_the_clock() {
     let before = whole_minute() + Duration::from_secs(52);
     let now = Instant::now();
-    let next = next_probe(now, Duration::from_millis(10_250), 5, before);
+    let next = next_probe(now, Duration::from_millis(20_350), 6, before);
     assert_eq!(next - now, Duration::from_secs(8) + CLOCK_MARGIN);
+    let next = next_probe(now, Duration::from_millis(10_250), 5, before);
+    assert_eq!(
+        next - now,
+        Duration::from_millis(10_100),
+        "a window of ten seconds that a refusal began anew is over"
+    );
     let next = next_probe(now, Duration::from_millis(2_600), 3, before);
     assert_eq!(next - now, Duration::from_millis(2_550), "short windows come first");
 }
@@ -258,4 +265,82 @@ fn at_the_given_rate_a_refusal_now_and_then_changes_nothing_and_many_lower_it() 
     run.accept(12, 2, 0);
     let paused = (0..8).filter(|n| refuse(&mut run, 700 + n * 50).pause_until.is_some()).count();
     assert!(paused >= 3, "{paused}");
+}
+
+#[test]
+fn a_number_far_below_one_that_was_accepted_is_no_cap() {
+    let mut scenario = Scenario::new();
+    scenario.accept(10, 10, 30);
+    assert!(scenario.refuse(11, Some(1_000), 30).in_flight.is_some());
+    scenario.recover(1_060);
+    scenario.accept(9, 6, 1_100);
+    assert_eq!(scenario.refuse(8, Some(1_000), 1_100).in_flight, None);
+    assert!(scenario.recover(2_100), "a rate");
+}
+
+#[test]
+fn where_a_refusal_costs_a_pause_the_rate_is_what_a_bucket_explains() {
+    // 20/s with a burst of 10, and a second of pause.
+    let mut scenario = Scenario::new();
+    scenario.accept(10, 8, 30);
+    scenario.refuse(8, Some(1_000), 30);
+    scenario.recover(1_060);
+    scenario.accept(9, 6, 1_100);
+    scenario.refuse(6, Some(1_000), 1_100);
+    scenario.recover(2_120);
+    // Sent faster than it is filled, until it is empty: ten from the pause, and 20 a second.
+    for step in 1..=40 {
+        scenario.accept(if step % 5 == 0 { 3 } else { 2 }, 5, 2_120 + step * 100);
+    }
+    scenario.refuse(5, Some(1_000), 6_120);
+    let lowest = scenario.learned.lowest_rate();
+    assert!(lowest.is_some_and(|lowest| (19.0..=20.2).contains(&lowest)), "{lowest:?}");
+    scenario.recover(7_150);
+    assert!(scenario.rate() <= lowest.unwrap());
+}
+
+#[test]
+fn a_server_that_failed_by_chance_until_a_late_probe_is_not_asked_once_in_ten_seconds() {
+    let mut scenario = Scenario::new();
+    let now = scenario.at(0);
+    let failed = EndedAttempt { is_unclear: true, ..scenario.ended(8) };
+    let _ = scenario.learned.refused(&failed, None, now, whole_minute());
+    scenario.accept(2, 8, 10);
+    scenario.refuse_probe(500);
+    scenario.recover(30_000);
+    assert!(scenario.rate() >= 0.9, "{}", scenario.rate());
+}
+
+#[test]
+fn quotas_that_paused_the_pool_do_not_hide_how_many_a_longer_limit_accepted() {
+    // 10 a second by the fields, and 100 in 20 s.
+    let mut scenario = Scenario::new();
+    scenario.accept(10, 8, 100);
+    for second in 1..10 {
+        scenario.recover(second * 1_000);
+        scenario.accept(9, 8, second * 1_000 + 100);
+    }
+    scenario.refuse(8, Some(10_000), 9_900);
+    scenario.recover(20_000);
+    scenario.accept(9, 8, 20_100);
+    scenario.refuse(8, Some(1_000), 20_900);
+    scenario.recover(22_000);
+    assert!(scenario.learned.window.is_none());
+    assert!((4.0..=10.0).contains(&scenario.rate()), "{}", scenario.rate());
+}
+
+#[test]
+fn a_probe_that_meets_the_whole_minute_by_chance_shows_no_window_of_a_minute() {
+    let mut scenario = Scenario::new();
+    scenario.accept(30, 8, 100);
+    scenario.refuse(9, None, 100);
+    for millis in [600, 1_250, 2_600, 5_150, 10_250] {
+        scenario.refuse_probe(millis);
+    }
+    let (now, minute) = (scenario.at(20_350), whole_minute() + Duration::from_millis(100));
+    let ended = EndedAttempt { is_probe: true, ..scenario.ended(1) };
+    scenario.learned.accepted(&ended, || now);
+    scenario.learned.recovered(now, scenario.number, (now, minute));
+    let Some(LearnedLimit::Window { period, .. }) = scenario.learned.limit() else { panic!("no window") };
+    assert!(period <= Duration::from_secs(20), "{period:?}");
 }

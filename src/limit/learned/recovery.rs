@@ -1,0 +1,152 @@
+//! The end of a cycle: what the attempts that were accepted and refused in it show of the limit.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::LearnedLimits;
+use super::cycle::{Cycle, Refusals};
+use super::probes::{CLOCK_MARGIN, MINUTE_AFTER, since_minute};
+use super::rate::{LearnedRate, UNKNOWN};
+use super::window::{Closed, LearnedWindow};
+
+/// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
+const CLOSED_LONG: Duration = Duration::from_secs(2);
+/// How often a window may turn out to be none before no window is expected any more.
+const WINDOWS_DENIED: u32 = 2;
+/// What was accepted in a cycle is no burst if it was so many …
+const SUSTAINED_COUNT: u64 = 100;
+/// … in so long a time.
+const SUSTAINED: Duration = Duration::from_secs(2);
+
+impl LearnedLimits {
+    /// A probe that left at `left` was accepted at `now`: a new cycle begins with it. Returns whether a limit was
+    /// learnt where none was known, so that what was taken for a cap is none.
+    pub(in crate::limit) fn recovered(
+        &mut self,
+        left: Instant,
+        departures: u64,
+        (now, clock): (Instant, SystemTime),
+    ) -> bool {
+        let was_idle = self.is_idle();
+        self.begin_cycle(left, departures, (now, clock));
+        was_idle && !self.is_idle()
+    }
+
+    fn begin_cycle(&mut self, left: Instant, departures: u64, (now, clock): (Instant, SystemTime)) {
+        let cycle = std::mem::replace(
+            &mut self.cycle,
+            Cycle { began: Some(left), accepted: 1, accepted_level: 1, refusals: None },
+        );
+        self.recent = 0;
+        self.accepted_level = self.accepted_level.max(cycle.accepted_level);
+        let refused_probes = std::mem::take(&mut self.refused_probes);
+        let had_refused_probes = refused_probes > 0;
+        self.bucket.resume(cycle.refusals.filter(|it| !it.is_by_chance()).map(|it| it.at), left);
+        let Some(began) = cycle.began else { return };
+        // The probe is counted to the new cycle.
+        let accepted = cycle.accepted.saturating_sub(1);
+        // A quota that is announced, and for which the pool paused meanwhile, is another limit.
+        let (began, accepted) =
+            self.unrefused.take().map_or((began, accepted), |(began, before)| (began, before + accepted));
+        let Some(refusals) = cycle.refusals.filter(|refusals| !refusals.is_by_chance()) else {
+            // The window was used up without a refusal, or the pause had another reason than a limit.
+            match &mut self.window {
+                Some(window) => window.begin(left, None),
+                None => self.unrefused = Some((began, accepted)),
+            }
+            self.resume(now);
+            return;
+        };
+        let is_first = !std::mem::replace(&mut self.was_refused_before, true);
+        if let Some(rate) = &mut self.rate {
+            rate.paused_for(left.saturating_duration_since(refusals.at));
+        }
+        if let Some(window) = &mut self.window {
+            if accepted * 2 >= window.capacity() {
+                window.begin(left, Some(accepted));
+                self.resume(now);
+                return;
+            }
+            self.window = None;
+            self.windows_denied += 1;
+        } else if let Some(shortest) = self.closed_for(&refusals, began, left)
+            && accepted >= 2
+        {
+            let longest = left.saturating_duration_since(began);
+            // It may have opened with the minute of the clock, and have begun somewhere in the minute before.
+            let is_minute = refused_probes >= MINUTE_AFTER
+                && refusals.asked_until.is_none()
+                && since_minute(clock) <= Some(CLOCK_MARGIN * 2);
+            let (shortest, longest) = if is_minute {
+                (Duration::from_mins(1), Duration::from_mins(1))
+            } else {
+                (shortest, longest)
+            };
+            let closed = Closed { shortest, longest, may_be_bucket: !had_refused_probes };
+            let mut window = LearnedWindow::new(accepted, &closed, began);
+            window.begin(left, Some(accepted));
+            self.window = Some(window);
+            self.resume(now);
+            return;
+        }
+        // The first refusal of a run may be chance; the cycle before it begins with a burst, and shows no rate.
+        if (refusals.may_be_cap || is_first) && !had_refused_probes {
+            return;
+        }
+        let cycle = left.saturating_duration_since(began);
+        self.learn_rate(&refusals, accepted, cycle, now);
+        if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
+            self.strain.try_rate(rate.per_second(), departures, now);
+        }
+    }
+
+    /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.
+    fn closed_for(&self, refusals: &Refusals, began: Instant, left: Instant) -> Option<Duration> {
+        // Where a rate is known and the server says how long to wait, nothing is gained by a window.
+        let is_known = self.rate.is_some() && refusals.asked_until.is_some();
+        // A server that fails for a while looks the same.
+        if self.windows_denied >= WINDOWS_DENIED || is_known || refusals.is_unclear {
+            return None;
+        }
+        let asked = refusals.asked_until.map(|until| until.min(left));
+        let closed_until = refusals.closed_until.max(asked)?;
+        let closed = closed_until.saturating_duration_since(refusals.at);
+        // A window that took most of its time to fill is no different from a rate.
+        let was_filled_fast = refusals.at.saturating_duration_since(began) <= closed;
+        (closed >= CLOSED_LONG && was_filled_fast).then(|| closed_until.saturating_duration_since(began))
+    }
+
+    fn learn_rate(&mut self, refusals: &Refusals, accepted: u64, cycle: Duration, now: Instant) {
+        let seconds = cycle.as_secs_f64().max(1e-3);
+        let per_second = accepted as f64 / seconds;
+        match &mut self.rate {
+            Some(rate) if refusals.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
+            Some(rate) => match refusals.estimate {
+                Some(estimate) => rate.set(estimate, now),
+                None => rate.relearn(accepted, cycle, now),
+            },
+            None if accepted == 0 => self.rate = Some(LearnedRate::unknown(now)),
+            None => {
+                let paused = now.saturating_duration_since(refusals.at).as_secs_f64();
+                let is_guess = refusals.is_unclear || paused > seconds / 2.0;
+                let mut rate = match refusals.estimate.filter(|_| !refusals.is_unclear) {
+                    Some(estimate) => LearnedRate::new(estimate, false, now),
+                    // A server that fails by chance may have answered a few in a long time only because few were sent.
+                    None if refusals.is_unclear => LearnedRate::new(per_second.max(UNKNOWN), is_guess, now),
+                    None => LearnedRate::new(per_second, is_guess, now),
+                };
+                if refusals.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {
+                    rate.hold_above(per_second);
+                }
+                self.rate = Some(rate);
+            }
+        }
+    }
+
+    pub(super) fn resume(&mut self, now: Instant) {
+        if let Some(rate) = &mut self.rate {
+            rate.resume(now);
+        }
+    }
+}
