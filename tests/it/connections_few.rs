@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::requests::run_with_url;
-use crate::support::rate_law::one_of_three;
+use crate::support::rate_law::one_of_several;
 use crate::support::raw::{RawServer, whole};
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
@@ -117,7 +117,7 @@ fn what_may_act_twice_is_not_charged_to_connections_that_are_closed_unread() {
     for concurrency in ["32", "auto"] {
         // A server on a busy machine may close a connection later than the program waits for that: the request is sent
         // then, and nobody can know that it was not read.
-        one_of_three(|_| {
+        one_of_several(|_| {
             let (dir, server) = (skus(), few(5, true));
             let args = ["-X", "POST", "-c", concurrency, "--retries", "0", "--shape", "record"];
             let ended = run_with_url(&dir, &server.url("/p/{sku}"), args).finish();

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::rate_law::one_of_three;
+use crate::support::rate_law::one_of_several;
 use crate::support::{Run, ScriptedServer, WorkDir, page};
 
 const COOKBOOK: &str = include_str!("../../docs/cookbook.md");
@@ -91,7 +91,7 @@ impl Drop for Gateway {
 fn the_gateway_of_the_cookbook_keeps_one_rate_for_many_processes() {
     let server = ScriptedServer::echo();
     let Some(gateway) = Gateway::start(&server) else { return };
-    one_of_three(|slack| {
+    one_of_several(|slack| {
         let dirs: Vec<WorkDir> = (0..4)
             .map(|process| {
                 let dir = WorkDir::new();

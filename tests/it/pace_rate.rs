@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::requests::run_with_url;
-use crate::support::rate_law::{one_of_three, overfull};
+use crate::support::rate_law::{one_of_several, overfull};
 use crate::support::{Reply, ScriptedServer, WorkDir};
 
 /// The instants of the requests, in order.
@@ -21,7 +21,7 @@ fn skus(count: usize) -> WorkDir {
 fn no_window_holds_more_than_the_rate_and_the_burst_from_the_first_second_on() {
     for (rate, per_second, count) in [("50/s", 50.0, 30), ("600/m", 10.0, 8), ("1000/s", 1000.0, 600)] {
         for burst in [1, 5] {
-            one_of_three(|slack| {
+            one_of_several(|slack| {
                 let (dir, server) = (skus(count), ScriptedServer::echo());
                 let args = ["-c", "50", "--rate", rate, "--burst", &burst.to_string()];
                 run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
@@ -39,7 +39,7 @@ fn no_window_holds_more_than_the_rate_and_the_burst_from_the_first_second_on() {
 
 #[test]
 fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
-    one_of_three(|slack| {
+    one_of_several(|slack| {
         let server = ScriptedServer::start(|seen| match (seen.attempt, seen.number % 5, seen.path()) {
             (1, 0, _) => Reply::status(500),
             (1, 1, _) => Reply::hang_up(),
@@ -57,7 +57,7 @@ fn retries_and_redirects_and_lost_connections_count_for_the_rate() {
 
 #[test]
 fn what_was_not_used_in_an_idle_time_is_not_made_up_for() {
-    one_of_three(|slack| {
+    one_of_several(|slack| {
         let (dir, server) = (skus(1), ScriptedServer::echo());
         let mut run = crate::support::Run::new(&dir)
             .args([
@@ -85,7 +85,7 @@ fn what_was_not_used_in_an_idle_time_is_not_made_up_for() {
 
 #[test]
 fn the_free_resend_after_an_idle_close_takes_a_rate_token() {
-    one_of_three(|slack| {
+    one_of_several(|slack| {
         let (dir, server) = (skus(20), ScriptedServer::start(|seen| Reply::echo(seen).close_on_next()));
         let args = ["-c", "1", "--retries", "0", "--rate", "50/s"];
         run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::requests::run_with_url;
 use crate::support::log::percent_decode;
-use crate::support::rate_law::one_of_three;
+use crate::support::rate_law::one_of_several;
 use crate::support::{Ended, Reply, Run, ScriptedServer, Seen, WorkDir, closed_port};
 
 /// An API that wants a token, and the endpoint that gives tokens, on one server.
@@ -129,7 +129,7 @@ fn shows_no_token(dir: &WorkDir, ended: &Ended) {
 #[test]
 fn no_sku_is_requested_twice_over_tokens_that_live_shorter_than_the_run() {
     // On a busy machine a request may arrive after the end of the token that it left with.
-    one_of_three(|_| {
+    one_of_several(|_| {
         let api = TokenApi::usual(Duration::from_secs(1));
         let dir = skus(6000);
         let ended = api.with_endpoint(&dir, &["--report", "r.json", "-v", "-v"]).finish().expect_code(0);
