@@ -106,7 +106,7 @@ pub(super) struct LearnedLimits {
     recent: u32,
     windows_denied: u32,
     bucket: BucketEstimate,
-    /// What it showed at the newest refusal for which it showed anything.
+    /// The newest rate that it showed.
     lowest_rate: Option<f64>,
     /// When the first of the refusals came that no accepted attempt has followed.
     refused_since: Option<Instant>,

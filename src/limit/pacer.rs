@@ -30,12 +30,12 @@ const CREDIT: u64 = 10_000_000;
 /// at exactly its rate one attempt in ten was refused, at this part none.
 const PART: f64 = 0.993;
 
-/// Each refusal lengthens the distance by this part of it, and each departure shortens it again by what one refusal in 200
-/// would make up for …
+/// Each refusal lengthens the distance by this part of it …
 const LONGER: f64 = 0.015;
-const SHORTER: f64 = LONGER / 200.0;
-/// … and all of them by no more than this.
+/// … all of them together by no more than this.
 const LONGER_MOST: f64 = 0.03;
+/// Each departure shortens it again, by so much that one refusal in 200 departures keeps it as it is.
+const SHORTER: f64 = LONGER / 200.0;
 
 /// The 10 ms of the promise.
 pub(super) const CREDIT_TIME: Duration = Duration::from_nanos(CREDIT);

@@ -1,6 +1,6 @@
 //! What a token bucket refills by in a second, as far as what it accepted shows. Pure.
 //!
-//! A refusal says that the bucket is empty at that instant. Before it, so many were accepted: what the bucket held at the
+//! A refusal shows that the bucket is empty at that instant. Before it, so many were accepted: what the bucket held at the
 //! beginning of a span, and what it gained since. With `n` accepted in `t` seconds after a pause of `p` seconds,
 //! `n = min(b, r p) + r t`, where `r` is the rate and `b` the size of the bucket. The first span of a run began with a full
 //! bucket, so that `b = n1 - r t1` for it. Together that gives `r`, however large the bucket is. A bucket that was full for
@@ -19,9 +19,9 @@ const SECONDS: f64 = 0.8;
 const STEP: Duration = Duration::from_millis(500);
 /// So many marks are kept; then each second one is dropped.
 const MARKS: usize = 64;
-/// A rate is refused at this part of what a window of a second holds only if there is none …
+/// If a rate below this part of what a window of a second would hold is refused, there is no such window.
 const SECOND_DENIED: f64 = 0.98;
-/// … and a window holds no more than this many times what was refused.
+/// A window of a second holds at most this many times the rate that was refused.
 const SECOND_ABOVE: f64 = 1.02;
 /// In a span most of what was accepted must have been gained in it, not held at its beginning.
 const HELD_MOST: f64 = 0.7;
@@ -33,7 +33,7 @@ struct BucketSpan {
     /// The time before it, in seconds, in which the bucket gained without an attempt; none: it was full.
     pause: Option<f64>,
     accepted: f64,
-    /// When how many of them had been accepted, the times at least [`STEP`] apart.
+    /// Instants at least [`STEP`] apart, and how many had been accepted by then.
     marks: VecDeque<(Instant, f64)>,
 }
 
@@ -70,10 +70,10 @@ struct FirstSpan {
 pub(super) struct BucketEstimate {
     first: Option<FirstSpan>,
     span: Option<BucketSpan>,
-    /// A window of a second was supposed, and at its rate was refused.
+    /// A window of a second was assumed, and its rate was refused.
     is_second_denied: bool,
-    /// One was supposed.
-    supposes_second: bool,
+    /// A window of a second was assumed.
+    assumes_second: bool,
 }
 
 impl BucketEstimate {
@@ -114,9 +114,9 @@ impl BucketEstimate {
         }
     }
 
-    /// A window of a second, which holds as many as the bucket seems to, accepts that many a second. It is supposed where this
-    /// lies between the estimate and the rate that was refused, and where the server asks for a second at most; until that
-    /// is refused as well.
+    /// The rate of a window of a second that holds as many as the bucket seems to. It is assumed if it lies between the
+    /// estimate and the rate that was refused, and if the server asks for a pause of a second at most, until that rate is
+    /// refused as well.
     pub(super) fn rate_of_second(
         &mut self,
         estimate: f64,
@@ -125,9 +125,9 @@ impl BucketEstimate {
     ) -> Option<f64> {
         asked.filter(|asked| *asked <= Duration::from_secs(1))?;
         let size = self.first.map(|first| first.accepted - estimate * first.seconds)?;
-        self.is_second_denied |= self.supposes_second && refused < size * SECOND_DENIED;
+        self.is_second_denied |= self.assumes_second && refused < size * SECOND_DENIED;
         let is_between = (estimate..refused * SECOND_ABOVE).contains(&size);
-        self.supposes_second |= is_between;
+        self.assumes_second |= is_between;
         (is_between && !self.is_second_denied).then_some(size)
     }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_of_a_second_is_supposed_where_that_explains_a_refusal_until_its_rate_is_refused() {
+    fn a_window_of_a_second_is_assumed_where_that_explains_a_refusal_until_its_rate_is_refused() {
         let start = Instant::now();
         let mut estimate = BucketEstimate::default();
         estimate.begin(start);
