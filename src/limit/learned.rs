@@ -150,6 +150,11 @@ impl LearnedLimits {
         self.lowest_rate.filter(|_| self.window.is_none() && self.rate.is_some())
     }
 
+    /// Whether departures that are late at the learnt rate are not caught up on.
+    pub(super) fn keeps_distance(&self) -> bool {
+        self.rate.as_ref().is_some_and(LearnedRate::keeps_distance)
+    }
+
     /// When an attempt that has its turn may leave.
     pub(super) fn advice(&self, now: Instant) -> LearnedAdvice {
         if let Some(Err(until)) = self.rate.as_ref().map(|rate| rate.may_depart(now)) {

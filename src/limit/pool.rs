@@ -177,7 +177,8 @@ impl Pool {
             LearnedAdvice::Leave => None,
             LearnedAdvice::At(until) => {
                 self.waits_for_rate = true;
-                Some(TurnStep::SleepExactly(until))
+                let is_exact = self.learned.keeps_distance();
+                Some(if is_exact { TurnStep::SleepExactly(until) } else { TurnStep::Sleep(until) })
             }
             LearnedAdvice::LeaveAlone if !self.may_wait_for_others(holder) => None,
             LearnedAdvice::LeaveAlone => Some(TurnStep::Park),

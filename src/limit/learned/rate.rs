@@ -183,10 +183,15 @@ impl LearnedRate {
         if self.next > now { Err(self.next) } else { Ok(()) }
     }
 
+    /// Whether departures that are late are not caught up on.
+    pub(super) fn keeps_distance(&self) -> bool {
+        self.gap() >= CATCHES_UP_BELOW
+    }
+
     /// Takes note of a departure.
     pub(super) fn left(&mut self, now: Instant) {
         let gap = self.gap();
-        let credit = if gap < CATCHES_UP_BELOW { CREDIT } else { Duration::ZERO };
+        let credit = if self.keeps_distance() { Duration::ZERO } else { CREDIT };
         self.next = self.next.max(now.checked_sub(credit).unwrap_or(now)) + gap;
     }
 
@@ -233,14 +238,13 @@ impl LearnedRate {
         if part < NEAR {
             return MEDIUM;
         }
-        // It grows back what a refusal takes off within so many pauses.
+        // It grows back what a refusal takes off within so many pauses; without bounds where there was none.
         let after_pause = ((1.0 - CUT) * PAUSE_SHARE / self.pause).max(SLOWEST);
         if part > RISEN {
             // As long as nothing is refused, twice as fast every two seconds, or every two pauses.
             let since = self.grown.saturating_duration_since(self.risen.unwrap_or(self.grown));
             let doublings = since.as_secs_f64() / 2.0 / self.pause.max(1.0);
-            let first = if self.pause > 0.0 { after_pause.min(MEDIUM.per_second) } else { MEDIUM.per_second };
-            let faster = first * doublings.min(10.0).exp2();
+            let faster = after_pause.min(MEDIUM.per_second) * doublings.min(10.0).exp2();
             return Growth { per_second: faster.min(DOUBLING.per_second), ..FAST };
         }
         let mut growth = match self.refusals {
@@ -432,6 +436,7 @@ mod tests {
             now += millis(1);
         }
         assert!((1_950..=2_010).contains(&left), "{left}");
+        assert!(!rate.keeps_distance() && LearnedRate::new(400.0, false, start).keeps_distance());
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub(super) struct PacedRun {
 impl PacedRun {
     /// Whether a fair part was strained all the time, though the rate was lowered.
     pub(super) fn is_strained_at(&self, rate: f64, now: Instant) -> bool {
-        let share = f64::from(self.strained) / f64::from(self.accepted + self.strained);
+        let share = f64::from(self.strained) / (f64::from(self.accepted) + f64::from(self.strained));
         now.saturating_duration_since(self.began) >= LONG
             && self.strained >= DOUBTFUL_LONG
             && share >= TOO_MANY_LONG
