@@ -475,4 +475,33 @@ mod tests {
             assert!(crowd.strain.is_trying());
         }
     }
+
+    #[test]
+    fn a_tenth_that_fails_for_long_though_the_rate_was_lowered_is_doubted() {
+        let (mut strain, start) = (Strain::default(), Instant::now());
+        let mut doubted = None;
+        for number in 0..400_u64 {
+            let now = start + Duration::from_millis(40 * number);
+            let rate = 30.0 - number as f64 / 40.0;
+            let ended = EndedAttempt {
+                level: 2,
+                number,
+                departures: number + 1,
+                was_paced: true,
+                given_rate: None,
+                is_probe: false,
+                is_old: false,
+                is_unclear: true,
+            };
+            if number % 10 == 0 {
+                let _ = strain.strained(&ended, Some(rate), now);
+            } else {
+                strain.accepted(&ended);
+            }
+            if strain.doubts(rate, now) {
+                doubted.get_or_insert(now);
+            }
+        }
+        assert!(doubted.is_some_and(|at| at >= start + Duration::from_secs(10)), "{doubted:?}");
+    }
 }
