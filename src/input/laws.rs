@@ -259,20 +259,34 @@ fn is_ambiguous(table: &Table, style: &Style, bytes: &[u8]) -> bool {
     let is_unicode = style.encoding.is_utf8() || style.encoding.is_utf16();
     // Text of an 8-bit encoding whose bytes are UTF-8 by chance.
     let is_utf8_by_chance = !is_unicode && std::str::from_utf8(bytes).is_ok() && !bytes.is_ascii();
-    // Without quoting, quotes around a whole cell: it is what a program that quotes writes, with doubled quotes or
-    // with escapes.
-    let is_quoted = |cell: &String| {
-        let inner = cell.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    // UTF-16 is told by the zeros of a Latin header, where there is no mark.
+    let is_wide_by_luck =
+        style.encoding.is_utf16() && !style.has_mark && !table[0].iter().all(|name| name.is_ascii());
+    // A header that is no text, between delimiters that are not tried.
+    let is_no_text = table[0].iter().any(|name| name.contains('\0'));
+    // Without quoting, quotes around whole cells, of one column where there are several: it is what a program that
+    // quotes writes, with doubled quotes or with escapes, and each row has as many cells.
+    let is_quoted = |cells: &[&str]| {
+        let text = cells.join("\n");
+        let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         inner.is_some_and(|inner| {
             let unescaped = inner.replace(r"\\", "").replace("\\\"", "");
             [inner, unescaped.as_str()].iter().any(|inner| !inner.replace("\"\"", "").contains('"'))
         })
     };
-    let is_unquoted = style.quoting.quote.is_none() && cells().any(is_quoted);
+    let is_unquoted = style.quoting.quote.is_none() && {
+        let cells: Vec<&str> = cells().map(String::as_str).collect();
+        let ends = |from: usize| (from..cells.len()).step_by(width);
+        (0..cells.len()).any(|from| ends(from).any(|end| is_quoted(&cells[from..=end])))
+    };
     // A quote or an escape of one's own is to be named.
     let is_usual = [Quoting::DOUBLED, Quoting::BACKSLASH, Quoting::NONE].contains(&style.quoting);
     // In one column, a comma at the end of a line, also with quotes around nothing: an empty cell more is accepted.
     let has_comma = width == 1 && cells().any(|cell| cell.trim_end_matches("\"\"").ends_with(','));
+    // In one column, quotes around nothing and what may separate cells, without quoting: a row of empty cells.
+    let is_empty_row =
+        |cell: &String| cell.contains('"') && cell.trim_matches(['"', '\t', ';', '|']).is_empty();
+    let has_empty_row = style.quoting.quote.is_none() && width == 1 && cells().any(is_empty_row);
     // Below the first rows, escapes that stand before escapes alone.
     let is_late =
         style.plain_rows > 0 && style.quoting.escape.is_some() && !cells().any(|cell| cell.contains('"'));
@@ -282,9 +296,12 @@ fn is_ambiguous(table: &Table, style: &Style, bytes: &[u8]) -> bool {
     is_late_escape
         || style.delimiter == b'x'
         || is_utf8_by_chance
+        || is_wide_by_luck
+        || is_no_text
         || is_unquoted
         || !is_usual
         || has_comma
+        || has_empty_row
         || is_late
 }
 
