@@ -58,6 +58,8 @@ pub(super) struct LearnedWindow {
     unrefused: u32,
     /// Whether one more than the capacity may be sent in this window.
     tries_more: bool,
+    /// Whether no window has begun since it was learnt.
+    is_new: bool,
     /// The server said how long to wait, so that a bucket may be taken for a window.
     may_be_bucket: bool,
     /// How many more than the capacity were accepted in this window.
@@ -92,7 +94,8 @@ impl LearnedWindow {
             counts_from: began,
             sent: 0,
             unrefused: 0,
-            tries_more: true,
+            tries_more: false,
+            is_new: true,
             may_be_bucket,
             surplus: 0,
             lengthened: 0,
@@ -158,13 +161,15 @@ impl LearnedWindow {
     pub(super) fn begin(&mut self, began: Instant, refused: Option<u64>) {
         if let Some(accepted) = refused {
             self.capacity = accepted.max(1);
-            self.may_be_bucket &= self.unrefused == 0;
+            self.may_be_bucket &= self.unrefused == 0 && !self.tries_more;
             self.unrefused = 0;
         } else {
             self.unrefused += 1;
         }
-        // One more is tried in every window that is a power of two after the newest refusal.
-        self.tries_more = self.unrefused.is_power_of_two();
+        // One more is tried in every window that is a power of two after the newest refusal. A bucket is to be told from
+        // a window at once: it loses what it gains while nothing is sent.
+        let is_first = std::mem::take(&mut self.is_new) && self.may_be_bucket;
+        self.tries_more = is_first || self.unrefused.is_power_of_two();
         (self.lengthened, self.surplus) = (0, 0);
         self.began = began;
         self.counts_from = began;
@@ -242,6 +247,20 @@ mod tests {
         let later = window.lengthen(now + second(10) + MARGIN);
         assert!(later > now + second(10) + MARGIN && later <= now + second(11), "{:?}", later - now);
         assert!(window.lengthen(later) >= later + second(11), "a whole period from the newest refusal");
+    }
+
+    #[test]
+    fn what_may_be_a_bucket_is_tried_in_the_first_window_and_is_none_if_that_is_refused() {
+        let now = Instant::now();
+        let mut window = LearnedWindow::new(1, &Closed { may_be_bucket: true, ..closed(10, 10) }, now);
+        window.begin(now, Some(1));
+        let half = now + second(5);
+        assert_eq!(window.advice(now), WindowAdvice::TryAt(half));
+        assert_eq!(window.advice(half), WindowAdvice::LeaveAlone);
+        window.begin(now, Some(1));
+        assert_eq!(window.advice(half), WindowAdvice::UsedUntil(window.end()));
+        window.begin(now, None);
+        assert_eq!(window.advice(now), WindowAdvice::LeaveAlone, "a window without a doubt");
     }
 
     #[test]
