@@ -19,7 +19,7 @@ const FLOOR: f64 = 0.35;
 /// The lowest rate: one attempt in a minute, as often as a probe.
 const LEAST: f64 = 1.0 / 60.0;
 /// The rate to begin with where none was accepted.
-pub(super) const UNKNOWN: f64 = 1.0;
+const UNKNOWN: f64 = 1.0;
 /// A rate this many times the one that was refused last shows that the limit has risen.
 const RISEN: f64 = 1.05;
 /// Below this part of the rate that was refused last it grows faster.
@@ -84,6 +84,11 @@ const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.012, least: 0.0 }
 const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.005, least: 0.0 };
 /// After several: a percent a second.
 const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5, least: 0.000_5 };
+
+/// A slow rate that the limit has risen above grows by this part in a second …
+const RISEN_SLOW: f64 = 0.1;
+/// … and at most by this part for each accepted attempt.
+const RISEN_ATTEMPT: f64 = 0.05;
 
 /// However long a pause, it grows by this part in a second.
 const SLOWEST: f64 = 0.001;
@@ -245,7 +250,10 @@ impl LearnedRate {
             let since = self.grown.saturating_duration_since(self.risen.unwrap_or(self.grown));
             let doublings = since.as_secs_f64() / 2.0 / self.pause.max(1.0);
             let faster = after_pause.min(MEDIUM.per_second) * doublings.min(10.0).exp2();
-            return Growth { per_second: faster.min(DOUBLING.per_second), ..FAST };
+            // The bound for an attempt is not to hold a slow rate far below a limit that has risen.
+            let slow = (RISEN_SLOW / self.per_second).min(RISEN_ATTEMPT);
+            let per_attempt = if doublings >= 2.0 { FAST.per_attempt.max(slow) } else { FAST.per_attempt };
+            return Growth { per_second: faster.min(DOUBLING.per_second), per_attempt, ..FAST };
         }
         let mut growth = match self.refusals {
             ..=2 => FAST,
