@@ -35,7 +35,7 @@ pub(super) use strain::StrainVerdict;
 
 use bucket::BucketEstimate;
 use cycle::{Cycle, Refusals};
-use probes::{FIRST_PAUSE, next_probe};
+use probes::{FIRST_PAUSE, SECOND_PROBE, next_probe};
 use rate::LearnedRate;
 use strain::Strain;
 use window::{LearnedWindow, WindowAdvice};
@@ -316,7 +316,13 @@ impl LearnedLimits {
             _ => None,
         };
         let until = asked_until.or(window_next).unwrap_or_else(|| {
-            next_probe(now, now.saturating_duration_since(began), self.refused_probes, clock)
+            let since = now.saturating_duration_since(began);
+            match (ended.is_unclear, self.refused_probes) {
+                // Where a server fails by itself, a single probe shows little.
+                (true, refused) if !refused.is_multiple_of(2) => now + SECOND_PROBE,
+                (true, refused) => next_probe(now, since, refused / 2, clock),
+                (false, refused) => next_probe(now, since, refused, clock),
+            }
         });
         Reaction { pause_until: Some(until), in_flight: None }
     }

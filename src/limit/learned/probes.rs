@@ -6,6 +6,8 @@ use tokio::time::Instant;
 
 /// The first pause. Source: the contract, section 3.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// Where the server may fail by itself, a second probe follows the first one that fails so much later.
+pub(super) const SECOND_PROBE: Duration = Duration::from_millis(100);
 /// The longest.
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 /// When probes leave, counted from the beginning of the cycle, in milliseconds: about twice as late each time, so that

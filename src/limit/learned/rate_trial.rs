@@ -1,11 +1,25 @@
 //! The trial of a lower rate, which tells a limit from a server that fails by itself. Pure.
 
+use super::EndedAttempt;
+
 /// So many refusals are to be expected in a trial if they come by chance …
 const EXPECTED: f64 = 12.0;
 /// … and a trial has at least so many outcomes …
 const TRIAL_LEAST: f64 = 24.0;
 /// … of which this part of the refusals that are expected shows chance.
 const PART: f64 = 0.33;
+
+/// The order of so many departures is looked at.
+const ORDERED: u64 = 64;
+/// It shows whether a limit refuses them from so many distances on …
+const DISTANCES: f64 = 5.0;
+/// … or fewer, once the trial is over.
+const DISTANCES_LEAST: f64 = 3.0;
+/// It is looked at where no more than this many are in flight.
+const FEW_IN_FLIGHT: usize = 2;
+/// A limit leaves this part of the variance that chance brings about, and a little more, since a distance is a whole number.
+const EVEN_PART: f64 = 0.07;
+const EVEN_LEAST: f64 = 0.12;
 
 /// A lower rate is tried.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +36,12 @@ pub(super) struct RateTrial {
     pub(super) strained: u32,
     /// Where the rate comes from, and whether it may grow.
     pub(super) state: TrialState,
+    /// Which of the first departures that count were accepted, a bit each …
+    pub(super) accepted_bits: u64,
+    /// … and which were refused.
+    pub(super) refused_bits: u64,
+    /// The most that were in flight with one that was refused.
+    pub(super) refused_level: usize,
 }
 
 /// Where the rate of a trial comes from.
@@ -35,10 +55,75 @@ pub(super) enum TrialState {
     Held,
 }
 
+/// Why many were refused in a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum RefusalCause {
+    /// The server fails by itself.
+    Chance,
+    /// The rate is over a limit.
+    Limit,
+}
+
 impl RateTrial {
+    /// A trial of this rate, from the departure `from` on.
+    pub(super) fn new(rate: f64, from: u64, share_before: f64, state: TrialState) -> Self {
+        Self {
+            rate,
+            from,
+            share_before,
+            accepted: 0,
+            strained: 0,
+            state,
+            accepted_bits: 0,
+            refused_bits: 0,
+            refused_level: 0,
+        }
+    }
+
     /// The rate was refused and lowered, from this departure on.
     pub(super) fn hold(&mut self, from: u64) {
-        *self = Self { from, accepted: 0, strained: 0, state: TrialState::Held, ..*self };
+        *self = Self::new(self.rate, from, self.share_before, TrialState::Held);
+    }
+
+    /// Takes note of an outcome.
+    pub(super) fn note(&mut self, ended: &EndedAttempt, is_strained: bool) {
+        if !self.counts(ended.number) {
+            return;
+        }
+        let place = ended.number.checked_sub(self.from).filter(|place| *place < ORDERED);
+        let bit = place.map_or(0, |place| 1 << place);
+        if is_strained {
+            self.strained += 1;
+            self.refused_bits |= bit;
+            self.refused_level = self.refused_level.max(ended.level);
+        } else {
+            self.accepted += 1;
+            self.accepted_bits |= bit;
+        }
+    }
+
+    /// Whether refusals come as evenly as where a limit is exceeded: of attempts at even distances it refuses each second
+    /// one, or each third, or accepts each third. By chance the distance from one to the next has a geometric
+    /// distribution. `None`: there are too few.
+    fn are_even(&self, distances: f64) -> Option<bool> {
+        // A cap on the number in flight refuses evenly, too, where all answers take equally long.
+        if self.refused_level > FEW_IN_FLIGHT {
+            return Some(false);
+        }
+        let (accepted, refused) = (self.accepted_bits, self.refused_bits);
+        let seldom = if refused.count_ones() <= accepted.count_ones() { refused } else { accepted };
+        let places = (0..ORDERED).filter(|place| seldom >> place & 1 == 1);
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (place, next) in places.clone().zip(places.skip(1)) {
+            let distance = (next - place) as f64;
+            (count, sum, squares) = (count + 1.0, sum + distance, squares + distance * distance);
+        }
+        if count < distances {
+            return None;
+        }
+        let mean = sum / count;
+        let variance = squares / count - mean * mean;
+        Some(variance <= mean * (mean - 1.0) * EVEN_PART + EVEN_LEAST)
     }
 
     fn least(&self) -> f64 {
@@ -46,8 +131,21 @@ impl RateTrial {
     }
 
     /// Whether as many are refused as before, as far as the trial has come.
-    pub(super) fn shows_chance(&self) -> bool {
+    pub(super) fn are_many_refused(&self) -> bool {
         f64::from(self.strained) >= PART * self.share_before * self.least()
+    }
+
+    /// What it shows once many were refused, after the outcome of this departure. `None`: nothing yet.
+    pub(super) fn cause(&self, number: u64) -> Option<RefusalCause> {
+        if !self.are_many_refused() {
+            return None;
+        }
+        let are_even = match self.are_even(DISTANCES) {
+            None if !self.is_over(number) => return None,
+            None => self.are_even(DISTANCES_LEAST) == Some(true),
+            Some(are_even) => are_even,
+        };
+        Some(if are_even { RefusalCause::Limit } else { RefusalCause::Chance })
     }
 
     /// Whether a departure is one of those that are counted. Refusals come sooner than good answers, so that what counts

@@ -7,13 +7,15 @@ use tokio::time::Instant;
 use super::LearnedLimits;
 use super::cycle::{Cycle, Refusals};
 use super::probes::{CLOCK_MARGIN, MINUTE_AFTER, since_minute};
-use super::rate::{LearnedRate, UNKNOWN};
+use super::rate::LearnedRate;
 use super::window::{Closed, LearnedWindow};
 
 /// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
 const CLOSED_LONG: Duration = Duration::from_secs(2);
 /// How often a window may turn out to be none before no window is expected any more.
 const WINDOWS_DENIED: u32 = 2;
+/// The lowest rate to begin with where the server may fail by itself.
+const UNCLEAR: f64 = 4.0;
 /// What was accepted in a cycle is no burst if it was so many …
 const SUSTAINED_COUNT: u64 = 100;
 /// … in so long a time.
@@ -133,7 +135,7 @@ impl LearnedLimits {
                 let mut rate = match refusals.estimate.filter(|_| !refusals.is_unclear) {
                     Some(estimate) => LearnedRate::new(estimate, false, now),
                     // A server that fails by chance may have answered a few in a long time only because few were sent.
-                    None if refusals.is_unclear => LearnedRate::new(per_second.max(UNKNOWN), is_guess, now),
+                    None if refusals.is_unclear => LearnedRate::new(per_second.max(UNCLEAR), is_guess, now),
                     None => LearnedRate::new(per_second, is_guess, now),
                 };
                 if refusals.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {

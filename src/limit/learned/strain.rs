@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::EndedAttempt;
-use super::rate_trial::{RateTrial, TrialState};
+use super::rate_trial::{RateTrial, RefusalCause, TrialState};
 use super::strain_span::{LOWERED, PacedRun, StrainSpan};
 
 /// How many of the newest outcomes are kept.
@@ -165,8 +165,8 @@ impl Strain {
             span.highest = span.highest.max(u32::try_from(ended.level).unwrap_or(u32::MAX));
         }
         if let Some(trial) = &mut self.trial {
-            trial.accepted += u32::from(trial.counts(ended.number));
-            if trial.is_over(ended.number) {
+            trial.note(ended, false);
+            if trial.is_over(ended.number) && !trial.are_many_refused() {
                 self.end_trial();
             }
         }
@@ -209,8 +209,13 @@ impl Strain {
                 trial.hold(ended.departures);
                 return Some(StrainVerdict::TriesBelow);
             }
-            trial.strained += u32::from(trial.counts(ended.number));
-            if trial.shows_chance() {
+            trial.note(ended, true);
+            let cause = trial.cause(ended.number);
+            if cause == Some(RefusalCause::Limit) {
+                self.end_trial();
+                return None;
+            }
+            if cause == Some(RefusalCause::Chance) {
                 self.chance = Some(trial.share_before);
                 // A rate that was only guessed is nothing to go back to.
                 self.found = (trial.state == TrialState::Held).then_some(now);
@@ -330,7 +335,7 @@ impl Strain {
 
     fn begin_trial(&mut self, rate: f64, departures: u64, state: TrialState, now: Instant) {
         let share_before = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
-        let trial = RateTrial { rate, from: departures, share_before, accepted: 0, strained: 0, state };
+        let trial = RateTrial::new(rate, departures, share_before, state);
         self.trial = (!self.is_denied(now)).then_some(trial);
         self.forget();
     }
@@ -445,6 +450,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_refused_evenly_with_few_in_flight_is_over_a_limit() {
+        // A limit without a burst at 1.6 and at 2.5 times its rate, a cap on the number in flight, and chance.
+        for (level, refuses, is_limit) in [
+            (1, (|n| n % 5 == 1 || n % 5 == 3) as fn(u64) -> bool, true),
+            (1, |n| n % 5 == 0 || n % 5 == 1 || n % 5 == 3, true),
+            (3, |n| n % 2 == 0, false),
+            (1, |n| fastrand::Rng::with_seed(n).f64() < 0.5, false),
+        ] {
+            let mut crowd = Crowd::new();
+            crowd.send((100, 10), |_| level, refuses);
+            crowd.strain.try_rate(4.0, crowd.number + 1, crowd.now);
+            let verdicts = crowd.send((60, 4), |_| level, refuses);
+            assert_eq!(!verdicts.contains(&StrainVerdict::FoundChance), is_limit, "{verdicts:?}");
+            assert!(!crowd.strain.is_trying());
+        }
+    }
+
+    #[test]
     fn a_lowered_rate_that_grew_into_the_limit_is_tried_just_below_and_shows_no_chance() {
         let mut crowd = Crowd::new();
         crowd.send((200, 5), |_| 1, |n| n % 5 == 0);
@@ -461,9 +484,10 @@ mod tests {
     fn a_limit_that_was_taken_for_chance_is_noticed_and_not_doubted_again_for_a_while() {
         for (seconds, is_soon) in [(1, true), (40, false)] {
             let mut crowd = Crowd::new();
-            crowd.send((200, 5), |_| 1, |n| n % 5 == 0);
+            let fails = |n| fastrand::Rng::with_seed(n).f64() < 0.2;
+            crowd.send((200, 5), |_| 1, fails);
             crowd.strain.try_lowered(3.5, crowd.number + 1, crowd.now);
-            let verdicts = crowd.send((70, 5), |_| 1, |n| n % 5 == 0);
+            let verdicts = crowd.send((90, 5), |_| 1, fails);
             assert_eq!(verdicts.first(), Some(&StrainVerdict::TriesBelow));
             assert!(verdicts.contains(&StrainVerdict::FoundChance), "{verdicts:?}");
             crowd.now += Duration::from_secs(seconds);
