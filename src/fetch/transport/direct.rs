@@ -211,7 +211,7 @@ impl<C: Connect> DirectClient<C> {
             is_patient: matches!(reuse, Reuse::AllowedPatiently),
         };
         let slot = match reuse {
-            Reuse::Allowed | Reuse::AllowedPatiently => self.take_pooled().await,
+            Reuse::Allowed | Reuse::AllowedPatiently => self.take_pooled(),
             Reuse::Never => None,
             Reuse::On(kept) => self.take_reserved(kept).await,
         };
@@ -252,10 +252,10 @@ impl<C: Connect> DirectClient<C> {
     }
 
     /// The servers behind one name may speak different versions, so both pools are tried.
-    async fn take_pooled(&self) -> Option<Slot<C::Io>> {
+    fn take_pooled(&self) -> Option<Slot<C::Io>> {
         match self.http2.acquire() {
             Some(permit) => Some(Slot::Http2(permit)),
-            None => self.http1.take().await.map(Slot::Http1),
+            None => self.http1.take().map(Slot::Http1),
         }
     }
 

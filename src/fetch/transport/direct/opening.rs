@@ -44,7 +44,7 @@ impl<C: Connect> DirectClient<C> {
         {
             return Some(Slot::Http1(connection));
         }
-        self.take_pooled().await
+        self.take_pooled()
     }
 
     /// Sends a request for which there is no connection.
@@ -98,7 +98,7 @@ impl<C: Connect> DirectClient<C> {
             // Of the requests that one connection lost, the first opens another, and the rest use that one.
             self.http2.acquire_newer(asked).map(Slot::Http2)
         } else {
-            self.take_pooled().await
+            self.take_pooled()
         };
         match slot {
             Some(slot) => Ok(slot),

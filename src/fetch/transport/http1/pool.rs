@@ -10,7 +10,7 @@ mod silence;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -171,7 +171,7 @@ impl<S: ConnectionIo> ConnectionWaiter<S> {
     /// An idle connection, or what comes first.
     pub(in super::super) async fn handover(mut self) -> Handover<S> {
         if let Some(pool) = self.pool.upgrade()
-            && let Some(idle) = take(&pool).await
+            && let Some(idle) = take(&pool)
         {
             return Handover::Connection(idle);
         }
@@ -225,28 +225,27 @@ pub(super) fn hand_over<S: ConnectionIo>(
     }
 }
 
-async fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> {
-    poll_fn(|cx| {
-        loop {
-            let mut state = lock(shared);
-            let Some((mut connection, since)) = state.idle.pop() else { return Poll::Ready(None) };
-            let now = Instant::now();
-            if now.saturating_duration_since(since) > MAX_IDLE {
-                // Those below it were idle for longer. Their end takes the lock.
-                let old = std::mem::take(&mut state.idle);
-                drop(state);
-                drop(old);
-                return Poll::Ready(None);
-            }
+fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> {
+    loop {
+        let mut state = lock(shared);
+        let (mut connection, since) = state.idle.pop()?;
+        let now = Instant::now();
+        if now.saturating_duration_since(since) > MAX_IDLE {
+            // Those below it were idle for longer. Their end takes the lock.
+            let old = std::mem::take(&mut state.idle);
             drop(state);
-            connection.poll_io(cx);
-            if connection.is_free() {
-                connection.taken = now;
-                return Poll::Ready(Some(connection));
-            }
+            drop(old);
+            return None;
         }
-    })
-    .await
+        drop(state);
+        // Nobody waits for it. A waker that is left in it is woken by the request that is sent next: the job would be
+        // polled once more for nothing.
+        connection.poll_io(&mut Context::from_waker(Waker::noop()));
+        if connection.is_free() {
+            connection.taken = now;
+            return Some(connection);
+        }
+    }
 }
 
 /// What a request without an idle connection does.
@@ -300,8 +299,8 @@ impl<S: ConnectionIo> Http1Pool<S> {
 
     /// The connection that was used last, if the server has not closed it. In this order those that are not needed
     /// grow old together.
-    pub(in super::super) async fn take(&self) -> Option<Box<Http1Connection<S>>> {
-        take(&self.shared).await
+    pub(in super::super) fn take(&self) -> Option<Box<Http1Connection<S>>> {
+        take(&self.shared)
     }
 
     /// Begins a connection, or waits where as many are open as the server serves.
