@@ -181,7 +181,7 @@ fn entry(number: u32, body: usize) -> Entry {
     let answer = Answer {
         status: 200,
         at: SystemTime::UNIX_EPOCH,
-        content: Content::Json(content.into_bytes()),
+        content: Content::Json(content.into()),
         validators: Validators { etag: Some("\"33a64df551425fcc\"".into()), last_modified: None },
         raw: None,
         error: None,

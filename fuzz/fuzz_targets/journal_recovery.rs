@@ -84,7 +84,7 @@ fn fingerprint(seq: usize) -> Fingerprint {
 
 fn entry(seq: usize) -> Entry {
     let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    let content = Content::Json(body(seq).into_bytes());
+    let content = Content::Json(body(seq).into());
     Entry {
         seq: Seq(u32::try_from(seq).unwrap()),
         line: seq as u64 + 2,

@@ -186,7 +186,7 @@ pub(crate) fn answer(content: Content) -> Answer {
 }
 
 pub(crate) fn fetched(seq: u32, text: &str, body: &str) -> Entry {
-    entry(seq, text, Outcome::Fetched(answer(Content::Json(body.into()))))
+    entry(seq, text, Outcome::Fetched(answer(Content::Json(body.to_owned().into()))))
 }
 
 pub(crate) fn failed(seq: u32, text: &str, status: u16) -> Entry {

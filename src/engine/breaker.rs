@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn stored(status: u16) -> Outcome {
-        let content = Content::Json(b"1".to_vec());
+        let content = Content::Json(b"1"[..].into());
         Outcome::Fetched(Answer {
             status,
             at: SystemTime::now(),

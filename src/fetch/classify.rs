@@ -19,6 +19,7 @@ mod unpack;
 mod value_places;
 mod words;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -300,7 +301,7 @@ fn failed(failure: Failure, answer: &RawAnswer, classifier: &Classifier) -> Faul
 }
 
 fn null() -> Content {
-    Content::Json(b"null".to_vec())
+    Content::Json(Bytes::from_static(b"null"))
 }
 
 fn answer_of(answer: &RawAnswer, content: Content, mask: &Mask) -> Answer {
@@ -313,7 +314,7 @@ fn stored_form(
     headers: &HeaderMap,
     body: Bytes,
     Classifier { settings, mask, .. }: &Classifier,
-) -> Result<Vec<u8>, Fault> {
+) -> Result<Bytes, Fault> {
     let text = TextSettings { body_as: settings.body_as, cap: settings.max_body, mask };
     let decoded = charset::to_utf8(headers, &body, text).map_err(|fault| match fault.cause {
         Cause::Body => {
@@ -322,8 +323,8 @@ fn stored_form(
         _ => fault,
     })?;
     let body = decoded.unwrap_or(body);
-    let mut out = Vec::with_capacity(large_buffer::capacity(body.len() + 2));
     if settings.body_as == BodyAs::Text {
+        let mut out = Vec::with_capacity(large_buffer::capacity(body.len() + 2));
         json::text_value(&body, &mut out).map_err(|error| {
             let why = format!(
                 "the body is not valid UTF-8, at byte {}, and its Content-Type declares no other charset",
@@ -331,12 +332,12 @@ fn stored_form(
             );
             Fault::new(Cause::Body, with_words(&why, &words(headers, &body, mask)))
         })?;
-        return Ok(out);
+        return Ok(out.into());
     }
     if body.is_empty() {
         return Err(Fault::new(Cause::Body, "the answer has no body"));
     }
-    json::compact(&body, &mut out).map_err(|error| {
+    let compacted = json::compacted(&body).map_err(|error| {
         // Without an announced length only the grammar shows that a body was cut.
         if error.kind == JsonErrorKind::UnexpectedEnd {
             return Fault::new(Cause::Cut, error.to_string());
@@ -344,7 +345,11 @@ fn stored_form(
         // They show whether it is, say, a login page. The body is UTF-8 by now, whatever its header says.
         Fault::new(Cause::Body, with_words(&error.to_string(), &words(&HeaderMap::new(), &body, mask)))
     })?;
-    Ok(out)
+    Ok(match compacted {
+        // Most servers send it so: then it need not be copied.
+        Cow::Borrowed(part) => body.slice_ref(part),
+        Cow::Owned(made) => made.into(),
+    })
 }
 
 /// The fault for a status that is no success, or is retried, with the beginning of the body.
@@ -500,7 +505,7 @@ mod tests {
             };
             assert_eq!(kept.content, Content::Unchanged, "{null_on} {retry_on}");
             match classify(answer(304, ""), &named, false) {
-                Classification::Keep(kept) => assert_eq!(kept.content, Content::Json(b"null".to_vec())),
+                Classification::Keep(kept) => assert_eq!(kept.content, Content::Json(b"null"[..].into())),
                 other => assert!(matches!(other, Classification::Retry(_)) && null_on == "404"),
             }
         }
@@ -512,7 +517,10 @@ mod tests {
         let Classification::Keep(kept) = classify(answer(200, body), &settings(), false) else {
             panic!("not kept")
         };
-        assert_eq!(kept.content, Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400],"a":1}"#.to_vec()));
+        assert_eq!(
+            kept.content,
+            Content::Json(br#"{"b":9007199254740993,"a":[1.10,1e400],"a":1}"#[..].into())
+        );
     }
 
     #[test]
@@ -520,7 +528,7 @@ mod tests {
         let Classification::Keep(kept) = classify(answer(410, "<gone>"), &settings(), false) else {
             panic!("not kept")
         };
-        assert_eq!(kept.content, Content::Json(b"null".to_vec()));
+        assert_eq!(kept.content, Content::Json(b"null"[..].into()));
         assert_eq!(kept.status, 410);
     }
 
@@ -576,7 +584,7 @@ mod tests {
         let Classification::Keep(kept) = classify(answer(200, "a \"b\"\n"), &text, false) else {
             panic!("not kept")
         };
-        assert_eq!(kept.content, Content::Json(br#""a \"b\"\n""#.to_vec()));
+        assert_eq!(kept.content, Content::Json(br#""a \"b\"\n""#[..].into()));
         assert!(matches!(classify(answer(200, ""), &text, false), Classification::Keep(_)));
     }
 

@@ -3,8 +3,11 @@
 //!
 //! Open arrays and objects are bits of one integer, so nesting costs no memory and no stack.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::JsonErrorKind as Kind;
-use super::copier::Copier;
+use super::copier::{Copier, blank_end};
 use super::token::{Strings, foreign, peek, scalar};
 use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
 
@@ -23,14 +26,30 @@ use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
 /// nesting is at most [`MAX_DEPTH`], surrogates come in pairs, and strings are valid UTF-8.
 pub fn compact(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
     let began = out.len();
-    let result = document(input, out);
-    if result.is_err() {
-        out.truncate(began);
+    match document(input, out) {
+        Ok(whole) => out.extend_from_slice(&input[whole.unwrap_or_default()]),
+        Err(error) => {
+            out.truncate(began);
+            return Err(error);
+        }
     }
-    result
+    Ok(())
 }
 
-fn document(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
+/// The same, where a document that is compact already is the part of the input that it is.
+///
+/// # Errors
+/// As of [`compact`].
+pub(crate) fn compacted(input: &[u8]) -> Result<Cow<'_, [u8]>, JsonError> {
+    let mut out = Vec::new();
+    Ok(match document(input, &mut out)? {
+        Some(whole) => Cow::Borrowed(&input[whole]),
+        None => Cow::Owned(out),
+    })
+}
+
+/// Gives the place of the document in the input if it is compact; copies it otherwise.
+fn document(input: &[u8], out: &mut Vec<u8>) -> Result<Option<Range<usize>>, JsonError> {
     let start = if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     let strings = Strings::new(input);
     let mut copy = Copier::new(out, start);
@@ -82,8 +101,7 @@ fn document(input: &[u8], out: &mut Vec<u8>) -> Result<(), JsonError> {
         }
         (at, byte) = after_value(&mut copy, input, &mut nesting, at)?;
         if nesting.is_closed() {
-            copy.finish(input, at);
-            return Ok(());
+            return Ok(copy.finish(input, at));
         }
         naming = nesting.in_object();
     }
@@ -108,8 +126,9 @@ fn after_value(
             (_, false) => return Err(foreign(input, at, Kind::ExpectedCommaOrBracket)),
         }
     }
-    let end = copy.drop_gap(input, at);
-    if end == input.len() { Ok((end, 0)) } else { Err(foreign(input, end, Kind::Trailing)) }
+    // What follows is not copied, and so its end is not that of the document.
+    let end = blank_end(input, at);
+    if end == input.len() { Ok((at, 0)) } else { Err(foreign(input, end, Kind::Trailing)) }
 }
 
 /// The kinds of the open arrays and objects, innermost in the lowest bit (1: object), below one more bit that is set.

@@ -15,7 +15,18 @@ fn compacted(input: &[u8]) -> Result<Vec<u8>, JsonError> {
     assert!(result.is_ok() || out.len() == 6, "an error leaves nothing behind");
     let result = result.map(|()| out.split_off(6));
     assert_eq!(result, reference::compacted(input), "{:?}", String::from_utf8_lossy(input));
+    assert_eq!(super::compacted(input).map(Cow::into_owned), result, "{:?}", String::from_utf8_lossy(input));
     result
+}
+
+#[test]
+fn what_is_compact_already_is_a_part_of_the_input() {
+    let compact = br#"{"a":[1,"b c"]}"#;
+    for (before, after) in [("", ""), ("\u{feff}", ""), ("", "\r\n"), ("\u{feff}", " ")] {
+        let input = [before.as_bytes(), compact, after.as_bytes()].concat();
+        assert!(matches!(super::compacted(&input), Ok(Cow::Borrowed(part)) if part == compact));
+    }
+    assert!(matches!(super::compacted(b"[1, 2]"), Ok(Cow::Owned(made)) if made == b"[1,2]"));
 }
 
 fn nested(open: &str, close: &str, levels: usize) -> Vec<u8> {

@@ -1,10 +1,13 @@
 //! Copies a document without the white space between its tokens, in runs as long as possible.
 
+use std::ops::Range;
+
 use super::token::peek;
 use super::{JsonError, scan};
+use crate::model::large_buffer;
 
 /// Copies what is between two gaps of white space, and nothing before the first gap: a document that is
-/// already compact is copied once, as a whole.
+/// already compact is not copied.
 ///
 /// At the first gap the whole input is copied, and from then on each run is moved down over the copy. So
 /// there is always room to write a short run as one block that may be longer than the run.
@@ -78,26 +81,27 @@ impl<'a> Copier<'a> {
             to
         } else {
             let to = self.out.len();
+            large_buffer::grow(self.out, input.len() - self.from);
             self.out.extend_from_slice(&input[self.from..]);
             to
         };
         self.to = Some(to + length);
     }
 
-    /// Copies the last run, which ends at `end`.
-    pub(super) fn finish(mut self, input: &[u8], end: usize) {
+    /// Copies the last run, which ends at `end`. If it is the only one, gives its place instead.
+    pub(super) fn finish(mut self, input: &[u8], end: usize) -> Option<Range<usize>> {
         if self.to.is_none() {
-            self.out.extend_from_slice(&input[self.from..end]);
-        } else {
-            self.copy_run(input, end);
-            self.out.truncate(self.to.unwrap_or_default());
+            return Some(self.from..end);
         }
+        self.copy_run(input, end);
+        self.out.truncate(self.to.unwrap_or_default());
+        None
     }
 }
 
 /// The offset of the first byte from `at` on that is not white space.
 #[inline]
-fn blank_end(input: &[u8], mut at: usize) -> usize {
+pub(super) fn blank_end(input: &[u8], mut at: usize) -> usize {
     while let Some(b' ' | b'\n' | b'\r' | b'\t') = input.get(at) {
         at += 1;
         if input.get(at) == Some(&b' ') {

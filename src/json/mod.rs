@@ -17,6 +17,7 @@ mod text;
 mod token;
 
 pub use check::compact;
+pub(crate) use check::compacted;
 pub use error::{JsonError, JsonErrorKind};
 pub(crate) use parts::{Parts, depth};
 pub(crate) use text::{escape_into, text_value};

@@ -2,6 +2,8 @@
 
 use std::time::{Instant, SystemTime};
 
+use bytes::Bytes;
+
 use crate::model::fault::{AnswerMeaning, ProxyProblem};
 use crate::model::{Cause, Fault, Fingerprint, Job, Key, PackItem, Request, Seq};
 
@@ -155,7 +157,7 @@ impl BodyHash {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Checked, compact JSON on one line, copied unchanged from here on.
-    Json(Vec<u8>),
+    Json(Bytes),
     /// 304: the value in the old output is still valid.
     Unchanged,
 }

@@ -224,7 +224,7 @@ mod tests {
 
     fn tagged(seq: u32, name: &str, body: &str) -> Entry {
         let validators = Validators { etag: Some(format!("\"{name}\"").into()), last_modified: None };
-        let answer = Answer { validators, ..answer(Content::Json(body.into())) };
+        let answer = Answer { validators, ..answer(Content::Json(body.to_owned().into())) };
         entry(seq, name, Outcome::Fetched(answer))
     }
 

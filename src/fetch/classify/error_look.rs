@@ -275,7 +275,7 @@ mod tests {
         Answer {
             status: 200,
             at: SystemTime::UNIX_EPOCH,
-            content: Content::Json(body.into()),
+            content: Content::Json(body.to_owned().into()),
             validators: Validators::default(),
             raw: raw.map(BodyHash),
             error: error.map(Into::into),

@@ -75,7 +75,7 @@ impl Trial {
     fn kept(&self, body: &str) -> String {
         match self.classify(200, body) {
             Classification::Keep(answer) => match answer.content {
-                Content::Json(json) => String::from_utf8(json).unwrap(),
+                Content::Json(json) => String::from_utf8(json.into()).unwrap(),
                 Content::Unchanged => panic!("unchanged"),
             },
             other => panic!("{body}: {other:?}"),
@@ -86,7 +86,7 @@ impl Trial {
 /// What becomes of an answer.
 fn verdict(classification: &Classification) -> &'static str {
     match classification {
-        Classification::Keep(answer) if answer.content == Content::Json(b"null".to_vec()) => "null on",
+        Classification::Keep(answer) if answer.content == Content::Json(b"null"[..].into()) => "null on",
         Classification::Keep(_) => "keep",
         Classification::KeepNull(_) => "null",
         Classification::Limited(_) => "limited",

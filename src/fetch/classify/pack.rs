@@ -283,7 +283,7 @@ fn rule(found: FoundItem<'_>, item: &PackItem, answer: &RawAnswer, classifier: &
         }
     }
     let length = json.len();
-    let body = ParsedBody { json: Ok(json.into_owned()), input, length };
+    let body = ParsedBody { json: Ok(json.into_owned().into()), input, length };
     match body.selected(classifier) {
         Ok(selected) => {
             let content = Content::Json(selected.json);

@@ -5,6 +5,7 @@
 
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use http::HeaderMap;
 use url::Url;
 
@@ -207,7 +208,7 @@ pub(super) fn page_found(
     (classifier, page): (&Classifier, AskedPage<'_>),
 ) -> Result<PageFound, Fault> {
     let Classifier { settings, filters, mask } = classifier;
-    let json = std::mem::replace(&mut body.json, Ok(Vec::new()))?;
+    let json = std::mem::replace(&mut body.json, Ok(Bytes::new()))?;
     let (input, length) = (body.input.as_mut(), body.length as u64);
     if length > page.room {
         let detail = format!("the pages so far are larger than {MAX_BODY} {}", settings.max_body);
@@ -218,7 +219,7 @@ pub(super) fn page_found(
         filters.pages.as_ref().map_or((None, None), |pages| (pages.next.as_ref(), pages.join.as_ref()));
     let unreadable = || SelectError::of_unreadable_input();
     let joined = match join {
-        None => json,
+        None => json.into(),
         Some(filter) => join_values(&json, filter, input.as_deref().ok_or_else(unreadable), mask)?,
     };
     if json::depth(&joined) >= MAX_DEPTH {
@@ -332,7 +333,7 @@ fn answer_of_pages(whole: WholeBody, classifier: &Classifier, asked: AskedKey<'_
         FilterInput::new(&json, &facts, &classifier.filters.used)
     };
     let length = json.len();
-    let body = ParsedBody { json: Ok(json), input, length };
+    let body = ParsedBody { json: Ok(json.into()), input, length };
     let selected = body.selected(classifier)?;
     let (at, content) = (SystemTime::now(), Content::Json(selected.json));
     let (validators, raw) = (Validators::default(), selected.raw);

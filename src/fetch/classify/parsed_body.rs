@@ -10,7 +10,7 @@ use crate::model::{BodyHash, Cause, Fault};
 /// A body, checked, and parsed where a filter looks at it.
 pub(super) struct ParsedBody {
     /// As it is stored before the selection.
-    pub(super) json: Result<Vec<u8>, Fault>,
+    pub(super) json: Result<Bytes, Fault>,
     pub(super) input: Option<FilterInput>,
     /// Bytes of the body, decoded.
     pub(super) length: usize,
@@ -18,7 +18,7 @@ pub(super) struct ParsedBody {
 
 /// What is stored of a body.
 pub(super) struct Selected {
-    pub(super) json: Vec<u8>,
+    pub(super) json: Bytes,
     /// The hash of what it was before the selection, if there is one.
     pub(super) raw: Option<BodyHash>,
     /// What it says, if it was selected from and looks like an error.
@@ -61,6 +61,6 @@ impl ParsedBody {
             .and_then(|input| filters.select.apply(&input, &mut selected))
             .map_err(|error| Fault::new(Cause::Select, error.masked(mask).to_string()))?;
         let error = error_look::words_of_error(&json, mask);
-        Ok(Selected { json: selected, raw: Some(BodyHash::of(&json)), error })
+        Ok(Selected { json: selected.into(), raw: Some(BodyHash::of(&json)), error })
     }
 }
