@@ -68,6 +68,15 @@ impl Breaker {
         self.judge_pack(entry, Vec::new(), now)
     }
 
+    /// Whether an entry stands as it is, and says nothing about others: so do nearly all, and they need not be moved.
+    pub(crate) fn lets_pass(&mut self, entry: &Entry) -> bool {
+        let passes = self.held.is_empty() && entry.outcome.refused().is_none();
+        if passes && is_other_answer(&entry.outcome) {
+            self.limit = LATER;
+        }
+        passes
+    }
+
     /// The same for all keys of a pack that one answer refused.
     pub(crate) fn judge_pack(
         &mut self,
@@ -182,6 +191,7 @@ mod tests {
 
         /// An entry whose request left at one time and whose answer came at another.
         fn judge(&mut self, seq: u32, (sent, came): (u64, u64), outcome: Outcome) -> Ruling {
+            let before = (self.breaker.held.len(), self.breaker.limit);
             let at = |millis| self.start + Duration::from_millis(millis);
             let entry = Entry {
                 seq: Seq(seq),
@@ -196,7 +206,13 @@ mod tests {
                 request: None,
                 is_companion: false,
             };
-            self.breaker.judge(entry, || at(came))
+            // Asked first, it changes nothing of the ruling.
+            let passes = self.breaker.lets_pass(&entry);
+            assert!(passes || before == (self.breaker.held.len(), self.breaker.limit));
+            let ruling = self.breaker.judge(entry, || at(came));
+            let passed_alone = matches!(&ruling, Ruling::Pass(entries) if entries.len() == 1);
+            assert_eq!(passes, before.0 == 0 && passed_alone);
+            ruling
         }
 
         /// One request after the other: each leaves when the one before was answered.

@@ -213,6 +213,10 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             self.settle_refusals(entry);
             return Vec::new();
         }
+        if self.breaker.lets_pass(&entry) {
+            self.settle(&entry);
+            return Vec::new();
+        }
         let (status, answers, said) =
             match self.breaker.judge_pack(entry, companions, || Instant::now().into_std()) {
                 Ruling::Pass(entries) => {
