@@ -13,8 +13,6 @@ const CRC_DIGITS: usize = 8;
 /// Bytes before the part that the checksum covers.
 pub(crate) const PREFIX: usize = CRC_START.len() + CRC_DIGITS + CRC_END.len();
 
-pub(crate) const HEX: &[u8; 16] = b"0123456789abcdef";
-
 /// Computes and checks the checksums of one journal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Checksum(u32);
@@ -51,10 +49,7 @@ impl Checksum {
         out.extend_from_slice(CRC_END);
         write(out);
         let crc = self.of(&out[start + PREFIX..]);
-        let digits = &mut out[start + CRC_START.len()..][..CRC_DIGITS];
-        for (place, shift) in digits.iter_mut().zip((0..32).step_by(4).rev()) {
-            *place = HEX[(crc >> shift) as usize & 0xf];
-        }
+        out[start + CRC_START.len()..][..CRC_DIGITS].copy_from_slice(&hex_digits(crc));
         out.push(b'\n');
     }
 }
@@ -65,6 +60,18 @@ pub(crate) fn named_checksum(line: &[u8]) -> Option<u32> {
     let (digits, rest) = rest.split_at_checked(CRC_DIGITS)?;
     rest.strip_prefix(CRC_END)?;
     hex(digits).and_then(|crc| u32::try_from(crc).ok())
+}
+
+/// The lower-case hex digits of a number, all eight made at once.
+pub(crate) fn hex_digits(number: u32) -> [u8; CRC_DIGITS] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    // Each half byte goes to a byte of its own, the highest to the first.
+    let mut halves = u64::from(number.swap_bytes());
+    halves = (halves | halves << 16) & 0x0000_ffff_0000_ffff;
+    halves = (halves | halves << 8) & 0x00ff_00ff_00ff_00ff;
+    halves = (halves >> 4 | halves << 8) & (0x0f * ONES);
+    let letters = (halves + 6 * ONES) >> 4 & ONES;
+    (halves + u64::from(b'0') * ONES + u64::from(b'a' - b'9' - 1) * letters).to_le_bytes()
 }
 
 /// Lower-case hex digits and nothing else: one value has one spelling.
@@ -101,6 +108,8 @@ pub(crate) fn parse_checked<T: DeserializeOwned>(checksum: Checksum, line: &[u8]
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::collect::files::salt::{salt_from_hex, salt_to_hex};
 
@@ -113,6 +122,13 @@ mod tests {
         assert!(one.holds(line) && !other.holds(line));
         assert_eq!(parse_checked::<serde_json::Value>(one, line).unwrap()["a"], 1);
         assert!(parse_checked::<serde_json::Value>(other, line).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn hex_digits_are_those_of_the_standard_library(number: u32) {
+            prop_assert_eq!(hex_digits(number).to_vec(), format!("{number:08x}").into_bytes());
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@
 
 use std::time::SystemTime;
 
-use crate::collect::files::checksum::{Checksum, HEX};
+use crate::collect::files::checksum::{Checksum, hex_digits};
 use crate::collect::files::cursor::NULL;
 use crate::collect::journal::timestamp::TimestampCache;
 use crate::json::escape_into;
@@ -214,7 +214,7 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
     let mut left = number;
     loop {
         at -= 1;
-        digits[at] = HEX[(left % 10) as usize];
+        digits[at] = b"0123456789"[(left % 10) as usize];
         left /= 10;
         if left == 0 {
             break;
@@ -229,16 +229,17 @@ fn push_fingerprint(out: &mut Vec<u8>, fingerprint: Option<Fingerprint>) {
         return;
     };
     let mut text = [b'"'; 34];
-    for (place, byte) in text[1..33].chunks_exact_mut(2).zip(value.to_be_bytes()) {
-        place[0] = HEX[usize::from(byte >> 4)];
-        place[1] = HEX[usize::from(byte & 0xf)];
+    let bytes = value.to_be_bytes();
+    let (words, _) = bytes.as_chunks();
+    for (place, word) in text[1..33].chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&hex_digits(u32::from_be_bytes(*word)));
     }
     out.extend_from_slice(&text);
 }
 
 /// Eight hex digits.
 fn push_hash(out: &mut Vec<u8>, hash: u32) {
-    out.extend((0..32).step_by(4).rev().map(|shift| HEX[(hash >> shift) as usize & 0xf]));
+    out.extend_from_slice(&hex_digits(hash));
 }
 
 fn push_attempts(out: &mut Vec<u8>, attempts: u32) {
@@ -265,7 +266,7 @@ pub(crate) fn push_row(out: &mut Vec<u8>, row: &csv::ByteRecord) {
         } else {
             out.extend_from_slice(b"{\"hex\":\"");
             for byte in cell {
-                out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 0xf)]]);
+                out.extend_from_slice(&hex_digits(u32::from(*byte))[6..]);
             }
             out.extend_from_slice(b"\"}");
         }
