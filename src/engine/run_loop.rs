@@ -158,7 +158,9 @@ where
         let window = self.window();
         let opens_more = self.opens_more();
         let Self { gate, signals, sink, open, deadline, tick, drain_until, hand_over, next_step, .. } = self;
+        let fetcher = self.fetcher;
         let next = std::future::poll_fn(|cx| {
+            fetcher.begin_turn();
             let step = open.poll(cx, || opens_more && has_room(gate), window);
             if step.is_pending() {
                 sink.hand_over_if_due();

@@ -178,6 +178,10 @@ pub(crate) trait Transport: Send + Sync {
         request: &Request,
         reuse: Reuse,
     ) -> impl Future<Output = Result<RawAnswer, SendError>> + Send;
+
+    /// Sockets may have changed since the attempts were polled last, and will not until the next call. Where it is never
+    /// called, they may always have.
+    fn begin_turn(&self) {}
 }
 
 /// Why the HTTP client cannot be set up.

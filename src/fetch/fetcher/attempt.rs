@@ -27,6 +27,11 @@ impl<T: Transport> Fetcher<T> {
         Self { cookies, ..self }
     }
 
+    /// Sockets may have changed since the jobs were polled last, and will not while they are polled now.
+    pub(crate) fn begin_turn(&self) {
+        self.transport.begin_turn();
+    }
+
     /// Sends, and follows redirects; every hop passes the gate. Gives nothing when the run stops between two hops.
     pub(super) async fn attempt<R: Requested>(
         &self,

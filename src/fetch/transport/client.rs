@@ -147,6 +147,10 @@ impl Http {
 }
 
 impl Transport for Http {
+    fn begin_turn(&self) {
+        self.direct.begin_turn();
+    }
+
     async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
         let timeout = PausableTimeout::new(self.settings.connection.timeout);
         let attempt = pin!(self.attempt(request, reuse, &timeout));

@@ -234,6 +234,11 @@ impl<C: Connect> DirectClient<C> {
         }
     }
 
+    /// Passes on what [`Transport::begin_turn`](super::Transport::begin_turn) says.
+    pub(super) fn begin_turn(&self) {
+        self.http1.begin_turn();
+    }
+
     /// The proxy that takes whole addresses, while it has passed nothing on.
     pub(super) fn unproven_proxy(&self) -> Option<&Proxy> {
         let is_unproven = |_: &&Proxy| !self.has_passed_on.load(Ordering::Relaxed);

@@ -81,6 +81,8 @@ pub(super) struct Http1Connection<S: ConnectionIo> {
     has_answered: bool,
     /// Whether it was idle before, after an answer.
     is_kept: bool,
+    /// It is returned to the pool right after it was polled.
+    is_just_polled: bool,
     /// When it was taken from the pool.
     taken: Instant,
     guard: ConnectionGuard<S>,
@@ -100,6 +102,7 @@ impl<S: ConnectionIo> Http1Connection<S> {
             acknowledged: 0,
             has_answered,
             is_kept,
+            is_just_polled: false,
             taken,
             guard,
         }))

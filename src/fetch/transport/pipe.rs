@@ -222,6 +222,11 @@ impl PipeClient {
         }
     }
 
+    /// Sockets may have changed.
+    pub(super) fn begin_turn(&self) {
+        self.client.begin_turn();
+    }
+
     /// Sends a GET and reads the answer to its end.
     pub(super) async fn get(&self, reuse: Reuse) -> Result<Received, SendError> {
         self.fetch(&request(Method::GET, None), reuse).await

@@ -51,6 +51,8 @@ struct WaitingRequest<S: ConnectionIo> {
 
 pub(super) struct PoolState<S: ConnectionIo> {
     idle: Vec<(Box<Http1Connection<S>>, Instant)>,
+    /// So many of the newest idle ones were polled in this turn. None where nobody says when one begins.
+    just_polled: Option<usize>,
     waiting: VecDeque<WaitingRequest<S>>,
     census: Census,
     /// Requests that wait on silent new connections.
@@ -61,6 +63,27 @@ pub(super) struct PoolState<S: ConnectionIo> {
 }
 
 impl<S: ConnectionIo> PoolState<S> {
+    /// Keeps a connection for the next request.
+    fn keep(&mut self, mut connection: Box<Http1Connection<S>>, now: Instant) {
+        let is_just_polled = std::mem::take(&mut connection.is_just_polled);
+        self.just_polled = self.just_polled.map(|newest| if is_just_polled { newest + 1 } else { 0 });
+        self.idle.push((connection, now));
+    }
+
+    /// The connection that was kept last, since when, and whether it was polled in this turn.
+    fn take_newest(&mut self) -> Option<(Box<Http1Connection<S>>, Instant, bool)> {
+        let (connection, since) = self.idle.pop()?;
+        let is_just_polled = self.just_polled.is_some_and(|newest| newest > 0);
+        self.just_polled = self.just_polled.map(|newest| newest.saturating_sub(1));
+        Some((connection, since, is_just_polled))
+    }
+
+    /// All idle connections.
+    fn take_idle(&mut self) -> Vec<(Box<Http1Connection<S>>, Instant)> {
+        self.just_polled = self.just_polled.map(|_| 0);
+        std::mem::take(&mut self.idle)
+    }
+
     fn wait(&mut self, wanted: Wanted) -> oneshot::Receiver<Handover<S>> {
         let (sender, receiver) = oneshot::channel();
         self.waiting.push_back(WaitingRequest { wanted, sender });
@@ -107,6 +130,7 @@ impl<S: ConnectionIo> IdleConnections for Shared<S> {
     fn close_oldest_idle(&self) {
         let mut state = lock(self);
         let oldest = (!state.idle.is_empty()).then(|| state.idle.remove(0));
+        state.just_polled = state.just_polled.map(|newest| newest.min(state.idle.len()));
         // Its end takes the lock.
         drop(state);
         if let Some((connection, _)) = oldest {
@@ -212,11 +236,12 @@ pub(super) fn hand_over<S: ConnectionIo>(
     }
     loop {
         let Some(entry) = state.waiting.pop_front() else {
-            state.idle.push((connection, now));
+            state.keep(connection, now);
             return;
         };
         drop(state);
         connection.taken = now;
+        connection.is_just_polled = false;
         match entry.sender.send(Handover::Connection(connection)) {
             Err(Handover::Connection(back)) => connection = back,
             _ => return,
@@ -228,19 +253,21 @@ pub(super) fn hand_over<S: ConnectionIo>(
 fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> {
     loop {
         let mut state = lock(shared);
-        let (mut connection, since) = state.idle.pop()?;
+        let (mut connection, since, is_just_polled) = state.take_newest()?;
         let now = Instant::now();
         if now.saturating_duration_since(since) > MAX_IDLE {
             // Those below it were idle for longer. Their end takes the lock.
-            let old = std::mem::take(&mut state.idle);
+            let old = state.take_idle();
             drop(state);
             drop(old);
             return None;
         }
         drop(state);
-        // Nobody waits for it. A waker that is left in it is woken by the request that is sent next: the job would be
-        // polled once more for nothing.
-        connection.poll_io(&mut Context::from_waker(Waker::noop()));
+        // Nothing can have come since in the same turn. Nobody waits for it: the waker of the job, left in the connection,
+        // would be woken by the request that is sent next, and the job polled once more for nothing.
+        if !is_just_polled {
+            connection.poll_io(&mut Context::from_waker(Waker::noop()));
+        }
         if connection.is_free() {
             connection.taken = now;
             return Some(connection);
@@ -263,8 +290,14 @@ impl<S: ConnectionIo> Http1Pool<S> {
     /// An empty pool. `timeout` is that of an attempt; `has_handshakes`: connections are opened over TLS or a tunnel.
     pub(in super::super) fn new(timeout: Duration, has_handshakes: bool, served: ServedConnections) -> Self {
         let (census, waiting) = (Census::new(timeout, has_handshakes), VecDeque::new());
-        let state = PoolState { idle: Vec::new(), waiting, census, silent: 0, surplus: 0, served };
+        let (idle, just_polled) = (Vec::new(), None);
+        let state = PoolState { idle, just_polled, waiting, census, silent: 0, surplus: 0, served };
         Self { shared: Arc::new(Mutex::new(state)) }
+    }
+
+    /// From now on something may have come on any connection.
+    pub(in super::super) fn begin_turn(&self) {
+        self.lock().just_polled = Some(0);
     }
 
     /// Takes a connection back after its answer; one that cannot carry another request is closed.
@@ -279,6 +312,7 @@ impl<S: ConnectionIo> Http1Pool<S> {
         if connection.is_free() {
             let took = connection.is_kept.then(|| connection.taken.elapsed());
             connection.is_kept = true;
+            connection.is_just_polled = true;
             hand_over(&self.shared, connection, took);
         }
     }
@@ -286,7 +320,7 @@ impl<S: ConnectionIo> Http1Pool<S> {
     /// Closes the idle connections: the server refused a request and closed its connection, and may count those that
     /// are open.
     pub(in super::super) fn close_idle(&self) {
-        let idle = std::mem::take(&mut self.lock().idle);
+        let idle = self.lock().take_idle();
         // Its end takes the lock.
         drop(idle);
     }

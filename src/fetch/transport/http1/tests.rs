@@ -196,6 +196,30 @@ async fn a_connection_that_was_closed_while_idle_is_not_used() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_connection_is_looked_at_again_in_the_next_turn() {
+    let client = client(&[Request, Answer, Request, Answer, Settle]);
+    client.begin_turn();
+    assert_eq!(outcome(client.get(Reuse::Allowed).await), received(200, "ok"));
+    assert_eq!(outcome(client.get(Reuse::Allowed).await), received(200, "ok"));
+    assert_eq!(client.opened(), 1);
+    // The peer has closed it.
+    settle().await;
+    client.begin_turn();
+    assert_eq!(outcome(client.get(Reuse::Allowed).await), received(200, "ok"));
+    assert_eq!(client.opened(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_closed_in_the_turn_in_which_it_was_used_gives_a_free_resend() {
+    let client = client(&[Request, Answer, Settle]);
+    client.begin_turn();
+    assert_eq!(outcome(client.get(Reuse::Allowed).await), received(200, "ok"));
+    settle().await;
+    assert_eq!(outcome(client.get(Reuse::Allowed).await), Err((Cause::Lost, true)));
+    assert_eq!(outcome(client.get(Reuse::Never).await), received(200, "ok"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resend_that_may_not_reuse_opens_a_connection_though_others_are_idle() {
     let client = client(&[Request, Answer, Request, Answer, KeepOpen]);
     assert!(client.get(Reuse::Allowed).await.is_ok());
