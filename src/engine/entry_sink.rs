@@ -43,6 +43,8 @@ pub(super) struct EntrySink<'a, S> {
     /// The disk's error that ended the run.
     pub(super) disk: Option<CollectError>,
     handed_over_at: Instant,
+    /// The record of the row that was settled last.
+    pub(super) spent: Option<csv::ByteRecord>,
 }
 
 /// One job that is requested again, where it is open whether refusals were for the credentials.
@@ -53,7 +55,7 @@ struct Recheck {
     under_way: Option<Seq>,
     /// It was requested at the end of the run, and is not requested another time.
     is_last: bool,
-    /// A request that changes something may be sent twice.
+    /// A request that changes something may be sent twice, as where retries are allowed.
     may_act_twice: bool,
 }
 
@@ -65,7 +67,6 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         shutdown: &'a Shutdown,
         fetcher: &Fetcher<T>,
     ) -> Self {
-        // A request that changes something may be sent twice where retries are allowed.
         let may_act_twice = fetcher.retries() > 0;
         Self {
             store,
@@ -80,6 +81,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             short_rows: 0,
             disk: None,
             handed_over_at: Instant::now(),
+            spent: None,
         }
     }
 
@@ -215,6 +217,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         }
         if self.breaker.lets_pass(&entry) {
             self.settle(&entry);
+            self.spent = Some(entry.record);
             return Vec::new();
         }
         let (status, answers, said) =

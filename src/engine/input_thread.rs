@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
+use csv::ByteRecord;
 use tokio::sync::mpsc;
 
 use crate::input::{InputContent, InputError, InputPath, InputSettings, Rows, SharedRow};
@@ -48,7 +49,19 @@ pub(crate) struct InputThread {
     pub(crate) batches: mpsc::Receiver<Vec<Planned>>,
     /// Packs the keys; none: each has a request of its own.
     pub(super) packer: Option<Packer>,
+    /// Records of rows that are done with.
+    spent: Vec<ByteRecord>,
+    give_back: std::sync::mpsc::Sender<Spent>,
     thread: thread::JoinHandle<InputSummary>,
+}
+
+/// What is done with, on its way back to the input thread: memory that one thread takes and another one frees costs as
+/// much as reading the rows.
+#[derive(Default)]
+struct Spent {
+    /// A batch that is empty.
+    batch: Vec<Planned>,
+    records: Vec<ByteRecord>,
 }
 
 /// What is known when the input is at its end, or was left early.
@@ -76,11 +89,26 @@ impl InputThread {
     /// The system refuses a thread.
     pub(crate) fn start(rows: Rows, planner: Planner) -> std::io::Result<Self> {
         let (sender, batches) = mpsc::channel(DEPTH);
+        let (give_back, come_back) = std::sync::mpsc::channel();
         let packer = Packer::of(planner.request());
         let thread = thread::Builder::new()
             .name("input".into())
-            .spawn(move || read_and_plan(rows, planner, &sender))?;
-        Ok(Self { batches, packer, thread })
+            .spawn(move || read_and_plan(rows, planner, (&sender, &come_back)))?;
+        Ok(Self { batches, packer, spent: Vec::new(), give_back, thread })
+    }
+
+    /// A row is done with; this was its record.
+    pub(super) fn spend(&mut self, record: ByteRecord) {
+        if self.spent.len() < BATCH {
+            self.spent.push(record);
+        }
+    }
+
+    /// Gives a batch back that is empty, and the records of rows that are done with.
+    pub(super) fn give_back(&mut self, batch: Vec<Planned>) {
+        let records = std::mem::take(&mut self.spent);
+        // At the end of the input nobody takes them.
+        let _ = self.give_back.send(Spent { batch, records });
     }
 
     /// Batches that come through a channel, and a thread that ends with this summary.
@@ -90,7 +118,7 @@ impl InputThread {
         summary: impl FnOnce() -> InputSummary + Send + 'static,
     ) -> Self {
         let thread = thread::Builder::new().spawn(summary).expect("the system grants a thread");
-        Self { batches, packer: None, thread }
+        Self { batches, packer: None, spent: Vec::new(), give_back: std::sync::mpsc::channel().0, thread }
     }
 
     /// What was read in all. When the loop left early, a thread that hangs in a read (a silent pipe) is abandoned:
@@ -112,7 +140,19 @@ impl InputThread {
     }
 }
 
-fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec<Planned>>) -> InputSummary {
+/// An empty batch, which was used before if one came back.
+fn next_batch(rows: &mut Rows, come_back: &std::sync::mpsc::Receiver<Spent>) -> Vec<Planned> {
+    let Spent { mut batch, records } = come_back.try_recv().unwrap_or_default();
+    rows.reuse(records);
+    batch.reserve(BATCH);
+    batch
+}
+
+fn read_and_plan(
+    mut rows: Rows,
+    mut planner: Planner,
+    (sender, come_back): (&mpsc::Sender<Vec<Planned>>, &std::sync::mpsc::Receiver<Spent>),
+) -> InputSummary {
     let mut read = 0;
     let mut batch = Vec::with_capacity(BATCH);
     let mut at_end = false;
@@ -125,7 +165,9 @@ fn read_and_plan(mut rows: Rows, mut planner: Planner, sender: &mpsc::Sender<Vec
                 }
                 // A slow pipe: rows that were read must not wait for rows that were not.
                 if (batch.len() == BATCH || !(batch.is_empty() || rows.more_buffered()))
-                    && sender.blocking_send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err()
+                    && sender
+                        .blocking_send(std::mem::replace(&mut batch, next_batch(&mut rows, come_back)))
+                        .is_err()
                 {
                     break None;
                 }

@@ -1,7 +1,7 @@
 //! The jobs that are open, and the rows that come next.
 
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
-use std::vec;
 
 use futures_util::StreamExt;
 use futures_util::future::LocalBoxFuture;
@@ -41,7 +41,7 @@ pub(super) struct OpenJobs<'a, F> {
     /// Keys wait to be packed: the run is not over.
     pub(super) holds_keys: bool,
     /// Those of the newest batch.
-    planned: vec::IntoIter<Planned>,
+    planned: VecDeque<Planned>,
     pub(super) input: InputThread,
     /// Rows that came from the input thread.
     pub(super) rows: u64,
@@ -66,7 +66,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
             jobs: FuturesUnordered::new(),
             packs: FuturesUnordered::new(),
             holds_keys: false,
-            planned: Vec::new().into_iter(),
+            planned: VecDeque::new(),
             input,
             rows: 0,
             input_end: InputEnd::NotYet,
@@ -94,7 +94,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
 
     /// No row is left to open.
     pub(super) fn has_no_rows_left(&self) -> bool {
-        self.input_end == InputEnd::Over && self.planned.as_slice().is_empty()
+        self.input_end == InputEnd::Over && self.planned.is_empty()
     }
 
     /// Polls jobs before rows: a job that ends or waits makes room for the next row.
@@ -130,7 +130,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
 
     fn poll_planned(&mut self, cx: &mut Context<'_>) -> Poll<Option<Planned>> {
         loop {
-            if let Some(planned) = self.planned.next() {
+            if let Some(planned) = self.planned.pop_front() {
                 return Poll::Ready(Some(planned));
             }
             if self.input_end == InputEnd::Over {
@@ -141,7 +141,8 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
             match batch {
                 Some(batch) => {
                     self.rows += batch.len() as u64;
-                    self.planned = batch.into_iter();
+                    let used = std::mem::replace(&mut self.planned, batch.into());
+                    self.input.give_back(used.into());
                 }
                 None => self.input_end = InputEnd::Over,
             }
@@ -163,7 +164,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
     pub(super) fn drop_unopened(&mut self) {
         self.input_end = InputEnd::Over;
         self.input.batches.close();
-        self.planned = Vec::new().into_iter();
+        self.planned.clear();
         while let Ok(batch) = self.input.batches.try_recv() {
             self.rows += batch.len() as u64;
         }

@@ -189,6 +189,9 @@ where
                     let may_wait = || self.fetcher.takes_403_for_a_limit();
                     let again = self.sink.receive(entry, may_wait);
                     self.resend(again);
+                    if let Some(record) = self.sink.spent.take() {
+                        self.open.input.spend(record);
+                    }
                 }
                 NextStep::PackDone(end) => self.receive_pack(end),
                 NextStep::Opened(planned) => {

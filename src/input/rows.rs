@@ -25,6 +25,9 @@ use crate::model::Seq;
 /// The buffer of a record over this many bytes is not reused.
 const BUFFER_KEPT: u64 = 1 << 20;
 
+/// Bytes of a record that is used again; a larger one would keep its memory for the small ones that follow.
+const SMALL: usize = 256;
+
 /// The lines that are searched for a header below the first line.
 const HEADER_WITHIN: u64 = 20;
 
@@ -54,6 +57,8 @@ pub struct Rows {
     not_utf8: NotUtf8Rows,
     /// The record that was read last.
     record: ByteRecord,
+    /// Records of rows that are done with.
+    spare: Vec<ByteRecord>,
     /// That record is the first row: it was read to count the columns, and is not returned yet.
     held: Option<RecordSpan>,
     next: u64,
@@ -126,6 +131,7 @@ impl Rows {
             has_failure_columns,
             may_escape: dialect.may_escape,
             record,
+            spare: Vec::new(),
             held: (!headers).then_some(first),
             next: 0,
             limit: settings.limit.unwrap_or(u64::MAX),
@@ -153,6 +159,11 @@ impl Rows {
     /// Whether the input ended in a Ctrl-Z, the end-of-file mark of DOS, which is no row.
     pub(crate) fn ended_in_a_mark(&self) -> bool {
         self.records.ended_in_a_mark()
+    }
+
+    /// Takes records whose rows are done with: the memory of the small ones is used again.
+    pub(crate) fn reuse(&mut self, records: Vec<ByteRecord>) {
+        self.spare.extend(records.into_iter().filter(|record| record.as_slice().len() <= SMALL));
     }
 
     /// Whether the next row (or error) needs no further read of the underlying stream, which might block.
@@ -271,9 +282,12 @@ impl Rows {
     }
 
     /// A copy of minimal size: the buffer of the parser grows with the largest record.
-    fn own_record(&self, span: &RecordSpan, damage: Option<&Damage>) -> ByteRecord {
+    fn own_record(&mut self, span: &RecordSpan, damage: Option<&Damage>) -> ByteRecord {
         let cells = self.fit.cells;
-        let mut own = ByteRecord::with_capacity(self.record.as_slice().len(), cells);
+        let length = self.record.as_slice().len();
+        let spare = if length <= SMALL { self.spare.pop() } else { None };
+        let mut own = spare.unwrap_or_else(|| ByteRecord::with_capacity(length, cells));
+        own.clear();
         // Where quotes are text in a failure file, its cells are not quoted.
         let is_unquoted = span.has_bare_quote || self.columns.format.quoting.quote.is_none();
         for cell in self.record.iter().take(cells) {
@@ -642,6 +656,17 @@ mod tests {
         let (found, end) = drain(&mut open(&bytes).unwrap());
         assert_eq!(found.len(), 1);
         assert!(matches!(end, Some(InputError::RecordTooLarge { .. })));
+    }
+
+    #[test]
+    fn a_row_is_its_own_in_memory_that_was_used_before() {
+        let mut input = open(b"sku,name\nA,long enough to leave a trace\nB\nC,x\n").unwrap();
+        let first = input.next_row().unwrap().unwrap();
+        input.reuse(vec![first.record, ByteRecord::from(vec!["x".repeat(SMALL + 1)])]);
+        assert_eq!(input.spare.len(), 1, "a large one is not kept");
+        let rows = [(); 2].map(|()| input.next_row().unwrap().unwrap());
+        assert_eq!(rows.map(|row| row.record), [vec!["B"], vec!["C", "x"]]);
+        assert!(input.spare.is_empty());
     }
 
     #[test]
