@@ -263,7 +263,7 @@ impl<T: Transport> Fetcher<T> {
             let before = BeforeAttempt { attempts: tries.attempts, number: self.health.begin() };
             let started = Instant::now();
             let is_first = tries.sent.replace(started.into_std()).is_none();
-            let (ended, permit) = self.attempt(job, permit, tries).await;
+            let (ended, permit) = self.attempt(job, (permit, started), tries).await;
             let Ok(ended) = ended else { return Outcome::Deferred(Deferral::Stopped) };
             let (judged, signal) =
                 self.judge(ended, started.elapsed().saturating_sub(tries.tokens.waited), job, &permit).await;

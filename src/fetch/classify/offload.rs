@@ -118,7 +118,9 @@ impl Offload {
 
     /// A processor for an expensive answer, if one is free.
     fn processor_for(&self, answer: &RawAnswer) -> Option<OwnedSemaphorePermit> {
-        if self.work(answer) < MIN_WORK || answer.body.len() > MAX_BODY {
+        /// Whatever is to be done with it, a smaller body is less work.
+        const SMALLEST: usize = MIN_WORK / (1 + DECODE_COST + FILTER_COST);
+        if !(SMALLEST..=MAX_BODY).contains(&answer.body.len()) || self.work(answer) < MIN_WORK {
             return None;
         }
         Arc::clone(&self.processors).try_acquire_owned().ok()

@@ -36,7 +36,7 @@ impl<T: Transport> Fetcher<T> {
     pub(super) async fn attempt<R: Requested>(
         &self,
         job: &R,
-        mut permit: Permit,
+        (mut permit, started): (Permit, Instant),
         tries: &mut Tries,
     ) -> (Result<SendOutcome, Stopped>, Permit) {
         // Boxed, as what follows: they are seldom there, and each would make the future of every job longer.
@@ -61,7 +61,9 @@ impl<T: Transport> Fetcher<T> {
                 }
             };
             tries.attempts += 1;
-            let sent = Instant::now();
+            // The first one leaves at once, unless it had to wait for a token.
+            let is_at_once = redirected.is_none() && self.tokens.is_none();
+            let sent = if is_at_once { started } else { Instant::now() };
             tries.left = Some(sent);
             let cookies = self.cookies.as_ref();
             let with_cookies = cookies.and_then(|jar| jar.with_cookies(request, SystemTime::now()));

@@ -298,7 +298,7 @@ impl<T: Transport> Fetcher<T> {
         let mut tries = Tries::default();
         let before = BeforeAttempt { attempts: 0, number: self.health.begin() };
         let left = Instant::now();
-        let (ended, permit) = self.attempt(known, permit, &mut tries).await;
+        let (ended, permit) = self.attempt(known, (permit, left), &mut tries).await;
         let Ok(ended) = ended else { return Err(Deferral::Stopped) };
         let (judged, signal) =
             self.judge(ended, left.elapsed().saturating_sub(tries.tokens.waited), known, &permit).await;

@@ -208,7 +208,9 @@ impl<S: ConnectionIo> Drop for ConnectionWaiter<S> {
     fn drop(&mut self) {
         self.receiver.close();
         match (self.receiver.try_recv(), self.pool.upgrade()) {
-            (Ok(Handover::Connection(connection)), Some(pool)) => hand_over(&pool, connection, None),
+            (Ok(Handover::Connection(connection)), Some(pool)) => {
+                hand_over(&pool, connection, (None, Instant::now()));
+            }
             (Ok(Handover::Room), Some(pool)) => lock(&pool).use_room(),
             _ => {}
         }
@@ -220,9 +222,8 @@ impl<S: ConnectionIo> Drop for ConnectionWaiter<S> {
 pub(super) fn hand_over<S: ConnectionIo>(
     shared: &Shared<S>,
     mut connection: Box<Http1Connection<S>>,
-    took: Option<Duration>,
+    (took, now): (Option<Duration>, Instant),
 ) {
-    let now = Instant::now();
     let mut state = lock(shared);
     if let Some(took) = took {
         state.census.answered_again(took, now);
@@ -254,7 +255,8 @@ fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> 
     loop {
         let mut state = lock(shared);
         let (mut connection, since, is_just_polled) = state.take_newest()?;
-        let now = Instant::now();
+        // A turn is short.
+        let now = if is_just_polled { since } else { Instant::now() };
         if now.saturating_duration_since(since) > MAX_IDLE {
             // Those below it were idle for longer. Their end takes the lock.
             let old = state.take_idle();
@@ -310,10 +312,11 @@ impl<S: ConnectionIo> Http1Pool<S> {
         })
         .await;
         if connection.is_free() {
-            let took = connection.is_kept.then(|| connection.taken.elapsed());
+            let now = Instant::now();
+            let took = connection.is_kept.then(|| now.saturating_duration_since(connection.taken));
             connection.is_kept = true;
             connection.is_just_polled = true;
-            hand_over(&self.shared, connection, took);
+            hand_over(&self.shared, connection, (took, now));
         }
     }
 

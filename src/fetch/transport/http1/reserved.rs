@@ -1,5 +1,7 @@
 //! A connection that waits for its request.
 
+use tokio::time::Instant;
+
 use super::super::observed_io::ConnectionIo;
 use super::Http1Connection;
 use super::pool::hand_over;
@@ -22,7 +24,7 @@ impl<S: ConnectionIo> Drop for ReservedConnection<S> {
         if let Some(connection) = self.0.take()
             && let Some(pool) = connection.guard.pool.upgrade()
         {
-            hand_over(&pool, connection, None);
+            hand_over(&pool, connection, (None, Instant::now()));
         }
     }
 }
