@@ -12,6 +12,7 @@ pub(crate) mod climb;
 mod conditional;
 mod entry_sink;
 pub(crate) mod input_thread;
+mod job_boxes;
 mod limit_estimate;
 mod monitor;
 mod open_jobs;
@@ -35,6 +36,7 @@ use crate::limit::Gate;
 use crate::report::Report;
 
 use input_thread::{InputSummary, InputThread};
+use job_boxes::JobBoxes;
 pub(crate) use rate_keeper::{NamedStore, RateKeeper, RatedRun};
 use run_loop::RunLoop;
 use signals::Signals;
@@ -102,8 +104,8 @@ impl<T: Transport, S: EntryStore> Engine<'_, T, S> {
     /// Runs to the end of the input or to an early stop, drained.
     pub(crate) async fn run(self, input: InputThread) -> RunEnd {
         let fetcher = self.fetcher;
-        // Boxed: the set of open jobs moves what it is given three times.
-        RunLoop::new(self, input, |job| Box::pin(fetcher.fetch(job))).run().await
+        let boxes = JobBoxes::default();
+        RunLoop::new(self, input, |job| boxes.hold(|| fetcher.fetch(job))).run().await
     }
 }
 
