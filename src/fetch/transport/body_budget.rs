@@ -132,6 +132,7 @@ impl<'a> BodyClaim<'a> {
 mod tests {
     use std::pin::pin;
 
+    use super::super::pausable_timeout::Timers;
     use super::*;
 
     fn timeout() -> PausableTimeout {
@@ -195,7 +196,8 @@ mod tests {
             backlog.store(MAX_BACKLOG, Ordering::Relaxed);
         };
         let covered = pin!(claim.cover(FREE + 1, &timeout));
-        let covered = timeout.bound(covered);
+        let timers = Timers::default();
+        let covered = timeout.bound(covered, &timers);
         assert!(tokio::join!(covered, disk).0.is_some(), "the wait was for us");
         assert_eq!(budget.units.available_permits(), UNITS - STEP as usize);
     }

@@ -14,7 +14,7 @@ use super::direct::{DirectClient, DirectState, Route};
 use super::headers::same_origin_headers;
 use super::open_connections::OpenConnections;
 use super::other_origins::OtherOrigins;
-use super::pausable_timeout::PausableTimeout;
+use super::pausable_timeout::{PausableTimeout, Timers};
 use super::proxy::Proxy;
 use super::send_error::no_client_certificate;
 use super::trust::{self, Accepted, NoClientCertificate};
@@ -29,6 +29,7 @@ pub(crate) struct Http {
     direct: DirectClient<TcpConnector>,
     others: OtherOrigins,
     bodies: BodyReader,
+    timers: Timers,
     /// Whether any connection was ever opened, to the proxy where there is one.
     has_connected: Arc<AtomicBool>,
     served: ServedConnections,
@@ -82,6 +83,7 @@ impl Http {
             direct,
             others,
             bodies,
+            timers: Timers::default(),
             has_connected,
             served,
             client_certificate,
@@ -154,7 +156,7 @@ impl Transport for Http {
     async fn send(&self, request: &Request, reuse: Reuse) -> Result<RawAnswer, SendError> {
         let timeout = PausableTimeout::new(self.settings.connection.timeout);
         let attempt = pin!(self.attempt(request, reuse, &timeout));
-        timeout.bound(attempt).await.unwrap_or_else(|| {
+        timeout.bound(attempt, &self.timers).await.unwrap_or_else(|| {
             let limit = humantime::format_duration(self.settings.connection.timeout);
             // --timeout may be shorter than --connect-timeout.
             let unproven = self.direct.unproven_proxy().filter(|_| !request.cross_origin);

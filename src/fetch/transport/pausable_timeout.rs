@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::unconstrained;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// While the limit is paused, the deadline is this far ahead.
 const FAR: Duration = Duration::from_hours(24 * 365);
@@ -38,9 +38,13 @@ impl PausableTimeout {
 
     /// Runs an attempt; gives nothing where the time is over first. The attempt is pinned by the caller because an
     /// `async fn` would hold it twice, as its argument and as the pinned value.
-    pub(super) async fn bound<T>(&self, mut attempt: Pin<&mut impl Future<Output = T>>) -> Option<T> {
-        let mut over = pin!(sleep_until(self.deadline()));
-        poll_fn(|cx| {
+    pub(super) async fn bound<T>(
+        &self,
+        mut attempt: Pin<&mut impl Future<Output = T>>,
+        timers: &Timers,
+    ) -> Option<T> {
+        let mut over = timers.take(self.deadline());
+        let ended = poll_fn(|cx| {
             if let Poll::Ready(ended) = attempt.as_mut().poll(cx) {
                 return Poll::Ready(Some(ended));
             }
@@ -53,7 +57,9 @@ impl PausableTimeout {
             let over = pin!(unconstrained(over.as_mut()));
             over.poll(cx).map(|()| None)
         })
-        .await
+        .await;
+        timers.put(over);
+        ended
     }
 
     /// Waits, as a part of the attempt, while the limit is paused.
@@ -63,6 +69,28 @@ impl PausableTimeout {
         let waited = wait.await;
         self.set_deadline(deadline + began.elapsed());
         waited
+    }
+}
+
+/// Timers of attempts that have ended. To give a timer that is still set a later deadline costs a third of setting and
+/// removing one.
+#[derive(Debug, Default)]
+pub(super) struct Timers(Mutex<Vec<Pin<Box<Sleep>>>>);
+
+impl Timers {
+    fn take(&self, deadline: Instant) -> Pin<Box<Sleep>> {
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match spare {
+            Some(mut timer) => {
+                timer.as_mut().reset(deadline);
+                timer
+            }
+            None => Box::pin(sleep_until(deadline)),
+        }
+    }
+
+    fn put(&self, timer: Pin<Box<Sleep>>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(timer);
     }
 }
 
@@ -81,14 +109,20 @@ mod tests {
             timeout.pause(sleep(pause)).await;
             sleep(work).await;
         };
-        assert!(timeout.bound(pin!(took(second, second * 60))).await.is_some());
+        let timers = Timers::default();
+        assert!(timeout.bound(pin!(took(second, second * 60)), &timers).await.is_some());
         let timeout = PausableTimeout::new(second * 3);
         let began = Instant::now();
         let attempt = pin!(async {
             timeout.pause(sleep(second * 60)).await;
             sleep(second * 4).await;
         });
-        assert!(timeout.bound(attempt).await.is_none());
+        assert!(timeout.bound(attempt, &timers).await.is_none());
         assert_eq!(began.elapsed().as_secs(), 63);
+        assert_eq!(timers.0.lock().unwrap().len(), 1, "it was used twice");
+        // One that went off is set again.
+        let (timeout, began) = (PausableTimeout::new(second), Instant::now());
+        assert!(timeout.bound(pin!(std::future::pending::<()>()), &timers).await.is_none());
+        assert_eq!(began.elapsed().as_secs(), 1);
     }
 }
