@@ -106,6 +106,9 @@ pub(crate) struct BlockedTime {
 const FEWEST_REFUSED: u64 = 4;
 /// One in two hundred is more than a server refuses by chance.
 const SOME_REFUSED: f64 = 0.005;
+/// So many errors of the server, and one in so many requests, may be its limit.
+const FEWEST_ERRORS: u64 = 3;
+const SOME_ERRORS: u64 = 300;
 /// Nothing over this is proposed: beyond it file descriptors and ports decide.
 pub(crate) const MOST_WORKERS: usize = 4096;
 /// A pacer that is the limit delivers 99 %; the start and the last answers' latency cost a short run more.
@@ -122,6 +125,12 @@ const TAIL_ANSWERS: u32 = 2;
 impl Facts {
     pub(crate) fn seconds(&self) -> f64 {
         self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
+    }
+
+    /// Whether the server failed so often that this may be its limit: one without a burst answers 503 now and then to
+    /// what comes a little too soon.
+    pub(crate) fn has_errors(&self) -> bool {
+        self.errors >= FEWEST_ERRORS && self.errors.saturating_mul(SOME_ERRORS) >= self.attempts
     }
 
     pub(crate) fn share(&self, time: Duration) -> f64 {

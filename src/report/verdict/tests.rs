@@ -161,7 +161,17 @@ fn a_rate_that_is_the_learnt_limit_is_not_to_be_raised() {
         ..full_run()
     };
     check(&paced, LimitedBy::Rate, "--rate 20/s, which is the API's limit, too; do not raise it");
-    let unrefused = verdict(&Facts { limits: ApiLimits::default(), ..paced }).text;
+    let unannounced = Facts { limits: ApiLimits::default(), ..paced };
+    check(
+        &Facts { errors: 4, ..unannounced },
+        LimitedBy::Rate,
+        "--rate 20/s, and 4 of 595 requests were answered with an error such as 503; if that is the API's limit, \
+         do not raise it, else try --rate 40/s",
+    );
+    let few =
+        verdict(&Facts { errors: 4, attempts: 6_000, elapsed: Duration::from_mins(5), ..unannounced }).text;
+    assert!(few.contains("raise it if the API allows"), "{few}");
+    let unrefused = verdict(&unannounced).text;
     assert!(unrefused.contains("raise it if the API allows, try --rate 40/s"), "{unrefused}");
 }
 

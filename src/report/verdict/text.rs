@@ -175,6 +175,14 @@ pub(crate) fn reached_rate(facts: &Facts, rate: Rate) -> String {
     } else {
         String::new()
     };
+    if facts.has_errors() {
+        return format!(
+            "{RATE} {rate}, and {} of {} requests were answered with an error such as 503; if that is the API's limit, \
+             do not raise it, else try {RATE} {twice}{workers}",
+            format::count(facts.errors),
+            format::count(facts.attempts)
+        );
+    }
     format!("{RATE} {rate}; raise it if the API allows, try {RATE} {twice}{workers}")
 }
 
