@@ -131,7 +131,7 @@ impl RateTrial {
     }
 
     /// Whether as many are refused as before, as far as the trial has come.
-    pub(super) fn are_many_refused(&self) -> bool {
+    fn are_many_refused(&self) -> bool {
         f64::from(self.strained) >= PART * self.share_before * self.least()
     }
 
@@ -154,9 +154,19 @@ impl RateTrial {
         number >= self.from && ((number - self.from) as f64) < self.least()
     }
 
-    /// Whether enough outcomes have come, or the departures that count are long past.
-    pub(super) fn is_over(&self, number: u64) -> bool {
-        let is_past = number >= self.from && (number - self.from) as f64 > self.least() * 2.0;
-        is_past || f64::from(self.accepted + self.strained) >= self.least()
+    /// Whether the departures that count are long past.
+    fn is_past(&self, number: u64) -> bool {
+        number >= self.from && (number - self.from) as f64 > self.least() * 2.0
+    }
+
+    /// Whether enough outcomes have come, or none will.
+    fn is_over(&self, number: u64) -> bool {
+        self.is_past(number) || f64::from(self.accepted + self.strained) >= self.least()
+    }
+
+    /// Whether it is over without a cause after this departure was accepted. Where many were refused, the next refusal
+    /// shows one, if it comes soon.
+    pub(super) fn ends_with(&self, number: u64) -> bool {
+        self.is_past(number) || (self.is_over(number) && !self.are_many_refused())
     }
 }

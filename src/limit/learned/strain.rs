@@ -166,7 +166,7 @@ impl Strain {
         }
         if let Some(trial) = &mut self.trial {
             trial.note(ended, false);
-            if trial.is_over(ended.number) && !trial.are_many_refused() {
+            if trial.ends_with(ended.number) {
                 self.end_trial();
             }
         }
@@ -465,6 +465,18 @@ mod tests {
             assert_eq!(!verdicts.contains(&StrainVerdict::FoundChance), is_limit, "{verdicts:?}");
             assert!(!crowd.strain.is_trying());
         }
+    }
+
+    #[test]
+    fn a_trial_ends_though_what_was_refused_shows_no_cause_if_nothing_more_is_refused() {
+        let mut crowd = Crowd::new();
+        crowd.send((100, 10), |_| 1, |n| n % 2 == 0);
+        crowd.strain.try_rate(4.0, crowd.number + 1, crowd.now);
+        let last = crowd.number + 8;
+        crowd.send((40, 4), |_| 1, |n| n <= last && n % 2 == 0);
+        assert!(crowd.strain.is_trying(), "four are too few");
+        crowd.send((20, 4), |_| 1, |_| false);
+        assert!(!crowd.strain.is_trying());
     }
 
     #[test]
