@@ -68,7 +68,8 @@ impl Breaker {
         self.judge_pack(entry, Vec::new(), now)
     }
 
-    /// Whether an entry stands as it is, and says nothing about others: so do nearly all, and they need not be moved.
+    /// Whether an entry stands as it is, and nothing is held that it says something about. So it is with nearly all
+    /// entries, which then need not be moved.
     pub(crate) fn lets_pass(&mut self, entry: &Entry) -> bool {
         let passes = self.held.is_empty() && entry.outcome.refused().is_none();
         if passes && is_other_answer(&entry.outcome) {
@@ -93,13 +94,16 @@ impl Breaker {
             }
             return Ruling::Trip { status, answers, said: self.said() };
         }
+        if self.lets_pass(&entry) {
+            return Ruling::Pass(vec![entry]);
+        }
         if is_other_answer(&entry.outcome) {
             self.limit = LATER;
             for held in self.held.iter_mut().filter(|held| held.entry.seq < entry.seq) {
                 held.is_in_row = false;
             }
         }
-        if self.held.is_empty() || !entry.outcome.shows_good_credentials() {
+        if !entry.outcome.shows_good_credentials() {
             return Ruling::Pass(vec![entry]);
         }
         let mut passed = self.vouch(entry.sent);

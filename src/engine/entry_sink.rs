@@ -55,7 +55,7 @@ struct Recheck {
     under_way: Option<Seq>,
     /// It was requested at the end of the run, and is not requested another time.
     is_last: bool,
-    /// A request that changes something may be sent twice, as where retries are allowed.
+    /// Retries are allowed, so that a request that changes something may be sent twice.
     may_act_twice: bool,
 }
 

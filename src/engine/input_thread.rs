@@ -49,14 +49,14 @@ pub(crate) struct InputThread {
     pub(crate) batches: mpsc::Receiver<Vec<Planned>>,
     /// Packs the keys; none: each has a request of its own.
     pub(super) packer: Option<Packer>,
-    /// Records of rows that are done with.
+    /// Records of rows that are done with, for the next batch that goes back.
     spent: Vec<ByteRecord>,
     give_back: std::sync::mpsc::Sender<Spent>,
     thread: thread::JoinHandle<InputSummary>,
 }
 
-/// What is done with, on its way back to the input thread: memory that one thread takes and another one frees costs as
-/// much as reading the rows.
+/// Memory that goes back to the input thread to be used again. To allocate it on one thread and free it on another costs
+/// as much as reading the rows.
 #[derive(Default)]
 struct Spent {
     /// A batch that is empty.

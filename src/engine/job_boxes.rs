@@ -1,7 +1,7 @@
 //! The futures of open jobs, in boxes that are used again.
 //!
 //! A job's future is large, because it holds all that an attempt needs. The set of open jobs moves what it is given three
-//! times, so that it is given a box; and memory of that size is none that the allocator has at hand.
+//! times, so that it is given a box; and to allocate memory of that size for each job is slow.
 
 use std::cell::RefCell;
 use std::pin::Pin;

@@ -475,6 +475,25 @@ mod tests {
     }
 
     #[test]
+    fn above_the_refused_rate_a_slow_one_grows_by_a_tenth_a_second_at_last_and_a_fast_one_twofold() {
+        for (refused_at, growth) in [(2.0, 1.08..1.12), (40.0, 1.9..2.1)] {
+            let mut now = Instant::now();
+            let mut rate = LearnedRate::new(refused_at, false, now);
+            rate.per_second = refused_at * 1.06;
+            let mut grown = Vec::new();
+            for _ in 0..14 {
+                let (began, before) = (now, rate.per_second());
+                while now < began + millis(1_000) {
+                    now += rate.gap();
+                    rate.accepted(now, true);
+                }
+                grown.push(rate.per_second() / before);
+            }
+            assert!(grown[0] < 1.07 && growth.contains(&grown[13]), "{grown:?}");
+        }
+    }
+
+    #[test]
     fn a_refusal_far_below_the_rate_that_was_refused_is_taken_for_chance() {
         let mut now = Instant::now();
         let mut rate = LearnedRate::new(100.0 / BELOW, false, now);

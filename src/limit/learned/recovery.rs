@@ -128,7 +128,7 @@ impl LearnedLimits {
                 Some(estimate) => rate.set(estimate, now),
                 None => rate.relearn(accepted, cycle, now),
             },
-            None if accepted == 0 => self.rate = Some(LearnedRate::unknown(now)),
+            None if accepted == 0 && !refusals.is_unclear => self.rate = Some(LearnedRate::unknown(now)),
             None => {
                 let paused = now.saturating_duration_since(refusals.at).as_secs_f64();
                 let is_guess = refusals.is_unclear || paused > seconds / 2.0;

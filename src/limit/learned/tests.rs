@@ -305,7 +305,35 @@ fn a_server_that_failed_by_chance_until_a_late_probe_is_not_asked_once_in_ten_se
     scenario.accept(2, 8, 10);
     scenario.refuse_probe(500);
     scenario.recover(30_000);
-    assert!(scenario.rate() >= 0.9, "{}", scenario.rate());
+    assert!((3.8..=4.0).contains(&scenario.rate()), "{}", scenario.rate());
+}
+
+#[test]
+fn where_a_server_failed_until_a_probe_was_accepted_the_rate_begins_at_four_a_second() {
+    let mut scenario = Scenario::new();
+    let now = scenario.at(0);
+    let failed = EndedAttempt { is_unclear: true, ..scenario.ended(8) };
+    let _ = scenario.learned.refused(&failed, None, now, whole_minute());
+    scenario.recover(1_250);
+    assert!(scenario.learned.is_idle(), "the first refusal of a run may be chance");
+    let failed = EndedAttempt { is_unclear: true, ..scenario.ended(8) };
+    let _ = scenario.learned.refused(&failed, None, scenario.at(1_300), whole_minute());
+    scenario.refuse_probe(1_800);
+    scenario.recover(10_000);
+    assert!((3.8..=4.0).contains(&scenario.rate()), "{}", scenario.rate());
+}
+
+#[test]
+fn a_probe_that_fails_is_followed_by_a_second_one_where_the_server_may_fail_by_itself() {
+    let mut scenario = Scenario::new();
+    let mut fail = |millis| {
+        let failed = EndedAttempt { is_unclear: true, is_probe: true, ..scenario.ended(1) };
+        let now = scenario.at(millis);
+        scenario.learned.refused(&failed, None, now, whole_minute()).pause_until.unwrap() - scenario.start
+    };
+    for (at, next) in [(500, 600), (600, 1_250), (1_250, 1_350), (1_350, 2_600), (2_600, 2_700)] {
+        assert_eq!(fail(at), Duration::from_millis(next), "after {at}");
+    }
 }
 
 #[test]

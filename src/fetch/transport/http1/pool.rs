@@ -265,8 +265,8 @@ fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> 
             return None;
         }
         drop(state);
-        // Nothing can have come since in the same turn. Nobody waits for it: the waker of the job, left in the connection,
-        // would be woken by the request that is sent next, and the job polled once more for nothing.
+        // In the same turn nothing can have come since. The waker does nothing: that of the job would stay in the connection,
+        // and the request that is sent next would wake it, so that the job was polled once more for nothing.
         if !is_just_polled {
             connection.poll_io(&mut Context::from_waker(Waker::noop()));
         }
