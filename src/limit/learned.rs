@@ -16,6 +16,7 @@
 mod bucket;
 mod cycle;
 mod ended_attempt;
+mod failure_allowance;
 mod given_rate;
 mod probes;
 mod rate;
@@ -197,7 +198,11 @@ impl LearnedLimits {
         if let Some(refusals) = &mut self.cycle.refusals {
             refusals.accepted_after += u32::from(ended.number > refusals.number && !ended.is_probe);
         }
-        self.strain.accepted(ended);
+        if self.strain.accepted(ended)
+            && let Some(rate) = &mut self.rate
+        {
+            *rate = LearnedRate::new(rate.per_second(), true, now());
+        }
         if self.is_idle() || ended.is_old {
             return;
         }

@@ -403,7 +403,8 @@ fn in_every_world_auto_comes_close_to_the_best_fixed_concurrency() {
             assert!(run.highest <= world.max, "{} went over its ceiling", world.about);
             shares.push(run.good as f64 / best as f64);
             if std::env::var_os("WORLD_TRACE").is_some() {
-                println!("seed {seed}: {:.3}", run.good as f64 / best as f64);
+                let refused = run.refused_late as f64 / run.attempts_late.max(1) as f64;
+                println!("seed {seed}: {:.3}, refused {refused:.3}", run.good as f64 / best as f64);
             }
             refused = refused.max(run.refused_late as f64 / run.attempts_late.max(1) as f64);
             if world.recovers {

@@ -6,11 +6,16 @@ use super::EndedAttempt;
 const EXPECTED: f64 = 12.0;
 /// … and a trial has at least so many outcomes …
 const TRIAL_LEAST: f64 = 24.0;
+/// … and at most so many …
+const TRIAL_MOST: f64 = 200.0;
 /// … of which this part of the refusals that are expected shows chance.
 const PART: f64 = 0.33;
 
+/// So many refusals of a rate just below one that was accepted are chance.
+const BY_CHANCE: u32 = 3;
+
 /// The order of so many departures is looked at.
-const ORDERED: u64 = 64;
+const ORDERED: u64 = 128;
 /// It shows whether a limit refuses them from so many distances on …
 const DISTANCES: f64 = 5.0;
 /// … or fewer, once the trial is over.
@@ -37,9 +42,9 @@ pub(super) struct RateTrial {
     /// Where the rate comes from, and whether it may grow.
     pub(super) state: TrialState,
     /// Which of the first departures that count were accepted, a bit each …
-    pub(super) accepted_bits: u64,
+    pub(super) accepted_bits: u128,
     /// … and which were refused.
-    pub(super) refused_bits: u64,
+    pub(super) refused_bits: u128,
     /// The most that were in flight with one that was refused.
     pub(super) refused_level: usize,
 }
@@ -126,13 +131,20 @@ impl RateTrial {
         Some(variance <= mean * (mean - 1.0) * EVEN_PART + EVEN_LEAST)
     }
 
+    /// The share that fails. One failure is left out, with which a trial ends; and one more, since a share that is too
+    /// high lets the rate exceed a limit for the rest of the run.
+    pub(super) fn share(&self) -> f64 {
+        let outcomes = self.accepted + self.strained;
+        f64::from(self.strained.saturating_sub(2)) / f64::from(outcomes.saturating_sub(1).max(1))
+    }
+
     fn least(&self) -> f64 {
-        (EXPECTED / self.share_before).max(TRIAL_LEAST)
+        (EXPECTED / self.share_before).clamp(TRIAL_LEAST, TRIAL_MOST)
     }
 
     /// Whether as many are refused as before, as far as the trial has come.
     fn are_many_refused(&self) -> bool {
-        f64::from(self.strained) >= PART * self.share_before * self.least()
+        self.strained >= BY_CHANCE && f64::from(self.strained) >= PART * self.share_before * self.least()
     }
 
     /// What it shows once many were refused, after the outcome of this departure. `None`: nothing yet.
@@ -146,6 +158,11 @@ impl RateTrial {
             Some(are_even) => are_even,
         };
         Some(if are_even { RefusalCause::Limit } else { RefusalCause::Chance })
+    }
+
+    /// The share that failed at a rate that a limit does not refuse; `None`: hardly any.
+    pub(super) fn share_by_chance(&self) -> Option<f64> {
+        (self.state == TrialState::Held && self.strained >= BY_CHANCE).then(|| self.share())
     }
 
     /// Whether a departure is one of those that are counted. Refusals come sooner than good answers, so that what counts

@@ -9,12 +9,16 @@
 //!
 //! The lower rate is therefore tried once, for as many attempts as it takes to tell the two apart. Where a rate was
 //! accepted for long before, the lower one grows until it is refused, and then stays just below.
+//!
+//! A server can have both a limit and failures by chance. The share that fails is measured in such a trial, just below
+//! what was refused. Beside a learnt rate, so many failures are then no refusals.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::EndedAttempt;
+use super::failure_allowance::FailureAllowance;
 use super::rate_trial::{RateTrial, RefusalCause, TrialState};
 use super::strain_span::{LOWERED, PacedRun, StrainSpan};
 
@@ -118,6 +122,10 @@ pub(super) struct Strain {
     denials: u32,
     /// Nothing is tried until then.
     denied_until: Option<Instant>,
+    /// What fails by chance beside a limit.
+    allowance: Option<FailureAllowance>,
+    /// The share that failed in the newest trial of a rate that had been accepted for long.
+    measured: Option<f64>,
     /// Since when a share of the answers is strained that is worth a trial.
     since: Option<Instant>,
     /// Of the departures from this one on, so many were strained.
@@ -137,6 +145,8 @@ impl Default for Strain {
             found: None,
             denials: 0,
             denied_until: None,
+            allowance: None,
+            measured: None,
             since: None,
             cohort: (0, 0),
         }
@@ -148,14 +158,18 @@ impl Strain {
         let level = u32::try_from(ended.level).unwrap_or(u32::MAX);
         self.newest[self.next] = StrainOutcome { number: ended.number, level, is_strained };
         self.next = (self.next + 1) % KEPT;
+        if let Some(allowance) = &mut self.allowance {
+            allowance.ended();
+        }
         if let Some(chance) = &mut self.chance {
             *chance += (f64::from(u8::from(is_strained)) - *chance) * WEIGHT;
             self.chance = self.chance.filter(|chance| *chance >= CHANCE_LEAST);
         }
     }
 
-    /// Takes note of an accepted attempt.
-    pub(super) fn accepted(&mut self, ended: &EndedAttempt) {
+    /// Takes note of an accepted attempt. Returns whether a trial has ended that showed both a limit and failures by
+    /// chance, so that the rate may be much too low.
+    pub(super) fn accepted(&mut self, ended: &EndedAttempt) -> bool {
         self.keep(ended, false);
         if let Some(paced) = &mut self.paced {
             paced.accepted = paced.accepted.saturating_add(1);
@@ -167,9 +181,13 @@ impl Strain {
         if let Some(trial) = &mut self.trial {
             trial.note(ended, false);
             if trial.ends_with(ended.number) {
+                let share = trial.share_by_chance();
+                self.allowance = share.map(FailureAllowance::new).or(self.allowance);
                 self.end_trial();
+                return share.is_some();
             }
         }
+        false
     }
 
     /// Whether a lower rate is being tried.
@@ -196,6 +214,7 @@ impl Strain {
                 return Some(StrainVerdict::Chance);
             }
             self.chance = None;
+            self.allowance = self.measured.map(FailureAllowance::new).or(self.allowance);
             if self.found.take().is_some_and(|found| now.saturating_duration_since(found) <= SOON) {
                 let shift = self.denials.min(DENIED_DOUBLINGS);
                 self.denied_until = Some(now + DENIED * (1 << shift));
@@ -219,10 +238,14 @@ impl Strain {
                 self.chance = Some(trial.share_before);
                 // A rate that was only guessed is nothing to go back to.
                 self.found = (trial.state == TrialState::Held).then_some(now);
+                self.measured = self.found.map(|_| trial.share());
                 self.cohort = (ended.departures, 0);
                 self.end_trial();
                 return Some(StrainVerdict::FoundChance);
             }
+            return Some(StrainVerdict::Chance);
+        }
+        if rate.is_some() && self.allowance.as_mut().is_some_and(FailureAllowance::covers) {
             return Some(StrainVerdict::Chance);
         }
         self.since.get_or_insert(now);
@@ -334,10 +357,18 @@ impl Strain {
     }
 
     fn begin_trial(&mut self, rate: f64, departures: u64, state: TrialState, now: Instant) {
-        let share_before = self.both().map_or(1.0, |span| span.share()).clamp(SHARE, 1.0);
+        let share_before =
+            self.both().map_or(1.0, |span| span.share()).min(self.newest_share()).clamp(SHARE, 1.0);
         let trial = RateTrial::new(rate, departures, share_before, state);
         self.trial = (!self.is_denied(now)).then_some(trial);
         self.forget();
+    }
+
+    /// The share of the newest outcomes that were strained. A trial begins after more of them than usual.
+    fn newest_share(&self) -> f64 {
+        let known = self.newest.iter().filter(|it| it.number > 0);
+        let (strained, all) = known.fold((0, 0), |sum, it| (sum.0 + u32::from(it.is_strained), sum.1 + 1));
+        if all < KEPT { 1.0 } else { f64::from(strained) / KEPT as f64 }
     }
 
     fn forget(&mut self) {
@@ -365,11 +396,13 @@ mod tests {
         strain: Strain,
         now: Instant,
         number: u64,
+        /// The rate that is learnt.
+        rate: Option<f64>,
     }
 
     impl Crowd {
         fn new() -> Self {
-            Self { strain: Strain::default(), now: Instant::now(), number: 0 }
+            Self { strain: Strain::default(), now: Instant::now(), number: 0, rate: None }
         }
 
         /// Sends so many, and gives the verdicts that are more than nothing.
@@ -394,9 +427,9 @@ mod tests {
                     is_unclear: true,
                 };
                 if refuses(self.number) {
-                    verdicts.extend(self.strain.strained(&ended, None, self.now));
+                    verdicts.extend(self.strain.strained(&ended, self.rate, self.now));
                 } else {
-                    self.strain.accepted(&ended);
+                    let _ = self.strain.accepted(&ended);
                 }
             }
             verdicts
@@ -513,6 +546,55 @@ mod tests {
     }
 
     #[test]
+    fn beside_a_limit_the_share_that_fails_by_chance_counts_no_more_and_what_is_over_it_does() {
+        let mut crowd = Crowd::new();
+        let fails = |n| fastrand::Rng::with_seed(n).f64() < 0.1;
+        crowd.send((400, 20), |_| 1, fails);
+        crowd.strain.try_lowered(14.0, crowd.number + 1, crowd.now);
+        let verdicts = crowd.send((220, 14), |_| 1, fails);
+        assert!(verdicts.contains(&StrainVerdict::FoundChance), "{verdicts:?}");
+        // Without a rate it meets the limit.
+        let verdicts = crowd.send((64, 200), |_| 8, |n| n % 4 != 0);
+        assert!(verdicts.contains(&StrainVerdict::MoreThanChance), "{verdicts:?}");
+        crowd.rate = Some(20.0);
+        for (failing, counted) in [(0.05, 0..=3), (0.3, 50..=120)] {
+            let mut failed = 0;
+            let before = crowd.number;
+            let fails = |n| fastrand::Rng::with_seed(n).f64() < failing;
+            let verdicts = crowd.send((400, 20), |_| 1, fails);
+            failed += (before + 1..=crowd.number).filter(|n| fails(*n)).count();
+            assert!(counted.contains(&(failed - verdicts.len())), "{failing}: {failed}, {}", verdicts.len());
+        }
+    }
+
+    #[test]
+    fn a_rate_that_is_held_and_still_refused_a_little_shows_that_share() {
+        for (refused, share) in [(2, None), (3, Some(1.0 / 199.0))] {
+            let mut crowd = Crowd::new();
+            crowd.send((400, 20), |_| 1, |n| n % 20 == 0);
+            crowd.strain.try_lowered(14.0, crowd.number + 1, crowd.now);
+            crowd.send((1, 14), |_| 1, |_| true);
+            let trial = crowd.strain.trial.unwrap();
+            assert_eq!(trial.state, TrialState::Held);
+            let from = crowd.number;
+            crowd.send((200, 14), |_| 1, |n| (n - from).is_multiple_of(20) && n - from <= 20 * refused);
+            assert!(!crowd.strain.is_trying());
+            assert_eq!(crowd.strain.allowance.map(|it| it.share), share);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_begins_after_a_few_that_failed_in_a_row_expects_the_usual_share() {
+        let mut crowd = Crowd::new();
+        crowd.send((200, 20), |_| 1, |n| n % 16 == 0);
+        crowd.strain.end_trial();
+        crowd.send((4, 20), |_| 1, |_| true);
+        crowd.strain.try_lowered(14.0, crowd.number + 1, crowd.now);
+        let share = crowd.strain.trial.unwrap().share_before;
+        assert!((0.1..0.15).contains(&share), "{share}");
+    }
+
+    #[test]
     fn a_tenth_that_fails_for_long_though_the_rate_was_lowered_is_doubted() {
         let (mut strain, start) = (Strain::default(), Instant::now());
         let mut doubted = None;
@@ -532,7 +614,7 @@ mod tests {
             if number % 10 == 0 {
                 let _ = strain.strained(&ended, Some(rate), now);
             } else {
-                strain.accepted(&ended);
+                let _ = strain.accepted(&ended);
             }
             if strain.doubts(rate, now) {
                 doubted.get_or_insert(now);

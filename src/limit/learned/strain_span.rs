@@ -11,7 +11,7 @@ const FADES: f64 = 0.75;
 /// So many refusals at a learnt rate …
 const DOUBTFUL_LONG: u32 = 16;
 /// … which are this share of the outcomes …
-const TOO_MANY_LONG: f64 = 0.08;
+const TOO_MANY_LONG: f64 = 0.045;
 /// … in so long a time are more than its growth brings about, if the rate was lowered meanwhile.
 const LONG: Duration = Duration::from_secs(10);
 
@@ -110,7 +110,7 @@ mod tests {
             "not for long"
         );
         assert!(!run.is_strained_at(26.0, later), "it was hardly lowered");
-        assert!(!PacedRun { accepted: 400, ..run }.is_strained_at(25.0, later), "seldom");
+        assert!(!PacedRun { accepted: 500, ..run }.is_strained_at(25.0, later), "seldom");
         assert!(!PacedRun { accepted: 18, strained: 2, ..run }.is_strained_at(25.0, later), "two");
     }
 }

@@ -46,8 +46,10 @@ impl LearnedLimits {
             }
             Some(StrainVerdict::MoreThanChance) => {
                 self.note(true);
-                // The server did accept that rate; one that was learnt since is newer.
-                self.rate = self.rate.take().or(self.shelved_rate.take());
+                // The server did accept that rate; one that was learnt since is newer. It had fallen by failures that
+                // count no more, so that it grows fast until one does.
+                let rate = self.rate.take().or(self.shelved_rate.take());
+                self.rate = rate.map(|rate| LearnedRate::new(rate.per_second(), true, now));
                 self.resume(now);
                 return StrainVerdict::Refused;
             }
