@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::limit::{GateView, LearnedLimit};
+use crate::model::LimitChangeReason;
 use crate::report::{AcceptedAndRefused, round_rate};
 use marks::{Mark, Marks, SHORT_PAUSE};
 
@@ -62,9 +63,19 @@ pub(super) struct LimitEstimate {
     rate: Option<f64>,
     /// The lowest rate that explains what was accepted until the newest refusal, as the gate found it.
     lowest: Option<f64>,
+    /// The number that might be in flight after it was lowered for a refusal last.
+    refused_back_to: Option<usize>,
 }
 
 impl LimitEstimate {
+    /// Takes note of how many may be in flight. A higher number that was only tried is not reported, so that one that is
+    /// lowered for a refusal need not be lower than the one before it.
+    pub(super) fn limit_changed(&mut self, limit: usize, reason: LimitChangeReason) {
+        if reason.is_refusal() {
+            self.refused_back_to = Some(limit);
+        }
+    }
+
     /// Takes note of the time since the last sample.
     pub(super) fn sample(&mut self, view: &GateView, span: Duration, ended: AcceptedAndRefused) {
         let AcceptedAndRefused { accepted, refused } = ended;
@@ -81,7 +92,9 @@ impl LimitEstimate {
             // What comes before a rate holds the pool back is a burst in part.
             _ => self.marks.clear(),
         }
-        if !is_paused && view.waiting == 0 {
+        // Where the number in flight is the limit and small, a job that waits is hardly ever seen.
+        let is_full = view.learned.is_none() && view.in_flight >= view.limit;
+        if !is_paused && view.waiting == 0 && !is_full {
             return;
         }
         self.newest = now;
@@ -129,10 +142,10 @@ impl LimitEstimate {
         })
     }
 
-    /// How many may be in flight, where refusals showed that, and no rate or window. `refused_back_to`: the number after
-    /// it was lowered for a refusal last.
-    pub(super) fn in_flight(&self, refused_back_to: Option<usize>) -> Option<usize> {
-        let near = refused_back_to? + refused_back_to? / 3 + 1;
+    /// How many may be in flight, where refusals showed that, and no rate or window.
+    pub(super) fn in_flight(&self) -> Option<usize> {
+        let lowered = self.refused_back_to?;
+        let near = lowered + lowered / 3 + 1;
         if self.learned.is_some() || self.refused == 0 {
             return None;
         }

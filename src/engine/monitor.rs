@@ -18,8 +18,6 @@ pub(super) struct Monitor<'a> {
     started: Instant,
     sampled_at: Instant,
     limit: usize,
-    /// The limit after it was lowered for a refusal last.
-    refused_back_to: Option<usize>,
     estimate: LimitEstimate,
     pub(super) times: WaitTimes,
 }
@@ -35,7 +33,6 @@ impl<'a> Monitor<'a> {
             started,
             sampled_at: started,
             limit,
-            refused_back_to: None,
             estimate: LimitEstimate::default(),
             times: WaitTimes::default(),
         }
@@ -52,7 +49,7 @@ impl<'a> Monitor<'a> {
         self.times.sample(&view, span, supply);
         self.estimate.sample(&view, span, self.report.accepted_and_refused());
         self.times.learned = self.estimate.limit();
-        self.times.cap = self.estimate.in_flight(self.refused_back_to);
+        self.times.cap = self.estimate.in_flight();
         self.sampled_at = now;
         let left = |until: Instant| until.saturating_duration_since(now);
         let paused = view.paused_until.map(left).zip(view.pause_reason);
@@ -77,10 +74,8 @@ impl<'a> Monitor<'a> {
             GateEvent::LimitChanged { limit, reason } => {
                 if limit < self.limit {
                     self.times.stepped_back = Some(reason);
-                    if reason.is_refusal() {
-                        self.refused_back_to = Some(limit);
-                    }
                 }
+                self.estimate.limit_changed(limit, reason);
                 self.limit = limit;
                 self.report.on(&Event::LimitChanged { limit, reason });
             }

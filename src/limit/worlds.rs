@@ -57,6 +57,9 @@ struct Stage {
     capacity: Option<usize>,
     /// Whoever comes while this many are inside is refused.
     cap: Option<usize>,
+    /// The cap still counts an answered request for so long on average after the answer has come.
+    #[serde(default)]
+    release_ms: f64,
     /// All of these accept an attempt, or it is refused.
     #[serde(default)]
     limits: Vec<LimitModel>,
@@ -126,6 +129,8 @@ struct Simulation<'a> {
     events: BinaryHeap<Reverse<(u64, usize)>>,
     line: VecDeque<usize>,
     inside: usize,
+    /// When the cap no longer counts requests that were answered.
+    releases: Vec<u64>,
     stage: usize,
     limiters: Vec<LimiterState>,
     others: f64,
@@ -162,6 +167,7 @@ impl<'a> Simulation<'a> {
             events: BinaryHeap::new(),
             line: VecDeque::new(),
             inside: 0,
+            releases: Vec::new(),
             stage: usize::MAX,
             limiters: Vec::new(),
             others: 0.0,
@@ -268,7 +274,9 @@ impl<'a> Simulation<'a> {
         if wait.is_none() {
             self.limiters.iter_mut().for_each(|limiter| limiter.accept(now));
         }
-        let is_full = stage.cap.is_some_and(|cap| self.inside + self.line.len() >= cap);
+        self.releases.retain(|at| *at > self.now);
+        let counted = self.inside + self.line.len() + self.releases.len();
+        let is_full = stage.cap.is_some_and(|cap| counted >= cap);
         if wait.is_some() || is_full || self.random.f64() < stage.failing {
             let asked = wait.filter(|_| stage.retry_after).map(|wait| Duration::from_secs_f64(wait.ceil()));
             return Some(Refusal { asked });
@@ -297,6 +305,10 @@ impl<'a> Simulation<'a> {
             self.inside -= 1;
             self.run.good += 1;
             self.run.good_recovered += u64::from(recovered);
+            if stage.release_ms > 0.0 {
+                let held = -(1.0 - self.random.f64()).ln() * stage.release_ms;
+                self.releases.push(self.now + nanos(held));
+            }
             self.work(stage);
         }
         let now = self.at();

@@ -174,13 +174,31 @@ fn the_number_in_flight_is_the_one_that_was_held_longest_once_more_was_refused()
             estimate.sample(&GateView { limit, ..view(None) }, SPAN, ended);
         }
     }
-    assert_eq!(estimate.in_flight(Some(9)), Some(9));
-    assert_eq!(estimate.in_flight(Some(4)), None, "it grew since: something else limits it");
-    assert_eq!(estimate.in_flight(None), None);
+    assert_eq!(estimate.in_flight(), None);
+    estimate.limit_changed(4, LimitChangeReason::RefusedAbove);
+    assert_eq!(estimate.in_flight(), None, "it grew since: something else limits it");
+    // It had been 9 before, and more were tried.
+    estimate.limit_changed(9, LimitChangeReason::RefusedAndPaused);
+    assert_eq!(estimate.in_flight(), Some(9));
+    estimate.limit_changed(12, LimitChangeReason::ThroughputGrows);
+    assert_eq!(estimate.in_flight(), Some(9));
     let paused =
         GateView { paused_until: Some(Instant::now()), limit: 1, ..view(Some(LearnedLimit::Rate(5.0))) };
     estimate.sample(&paused, SPAN, ended);
-    assert_eq!(estimate.in_flight(Some(9)), None, "it is a rate");
+    assert_eq!(estimate.in_flight(), None, "it is a rate");
+}
+
+#[test]
+fn a_small_number_in_flight_is_named_though_no_job_is_seen_to_wait() {
+    let mut estimate = LimitEstimate::default();
+    let mut ended = AcceptedAndRefused::default();
+    estimate.limit_changed(4, LimitChangeReason::RefusedAndPaused);
+    for sample in 0..200 {
+        ended.accepted += 4;
+        ended.refused += u64::from(sample % 50 == 0);
+        estimate.sample(&GateView { limit: 4, in_flight: 4, waiting: 0, ..view(None) }, SPAN, ended);
+    }
+    assert_eq!(estimate.in_flight(), Some(4));
 }
 
 #[test]
