@@ -62,49 +62,58 @@ fn document(input: &[u8], out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Jso
         return Err(Kind::UnexpectedEnd.at(at));
     }
     let mut byte = peek(input, at)?;
-    // Whether a member's name must come next.
-    let mut naming = false;
-    loop {
-        if byte == b'"' {
-            at = strings.end(at + 1)?;
-            if naming {
-                (at, byte) = copy.next(input, at)?;
-                if byte != b':' {
-                    return Err(foreign(input, at, Kind::ExpectedColon));
-                }
+    'document: loop {
+        'value: {
+            if byte == b'"' {
+                at = strings.end(at + 1)?;
+            } else if byte == b'{' {
+                nesting.open(true, at)?;
                 (at, byte) = copy.next(input, at + 1)?;
-                naming = false;
-                continue;
-            }
-        } else if naming {
-            return Err(foreign(input, at, Kind::ExpectedName));
-        } else if byte == b'{' {
-            nesting.open(true, at)?;
-            (at, byte) = copy.next(input, at + 1)?;
-            match byte {
-                b'"' => {
-                    naming = true;
-                    continue;
+                if byte == b'"' {
+                    break 'value;
                 }
-                b'}' => at = nesting.close(at),
-                _ => return Err(foreign(input, at, Kind::ExpectedNameOrEnd)),
+                if byte != b'}' {
+                    return Err(foreign(input, at, Kind::ExpectedNameOrEnd));
+                }
+                at = nesting.close(at);
+            } else if byte == b'[' {
+                nesting.open(false, at)?;
+                (at, byte) = copy.next(input, at + 1)?;
+                if byte != b']' {
+                    continue 'document;
+                }
+                at = nesting.close(at);
+            } else {
+                at = scalar(input, at, byte)?;
             }
-        } else if byte == b'[' {
-            nesting.open(false, at)?;
-            (at, byte) = copy.next(input, at + 1)?;
-            match byte {
-                b']' => at = nesting.close(at),
-                _ => continue,
+            (at, byte) = after_value(&mut copy, input, &mut nesting, at)?;
+            if nesting.is_closed() {
+                return Ok(copy.finish(input, at));
             }
-        } else {
-            at = scalar(input, at, byte)?;
+            if !nesting.in_object {
+                continue 'document;
+            }
+            if byte != b'"' {
+                return Err(foreign(input, at, Kind::ExpectedName));
+            }
         }
-        (at, byte) = after_value(&mut copy, input, &mut nesting, at)?;
-        if nesting.is_closed() {
-            return Ok(copy.finish(input, at));
-        }
-        naming = nesting.in_object();
+        (at, byte) = name(&mut copy, strings, at)?;
     }
+}
+
+/// Reads the name of a member, whose quote is at `at`, and the colon after it. Gives the value's offset and first byte.
+#[inline]
+fn name(copy: &mut Copier<'_>, strings: Strings<'_>, at: usize) -> Result<(usize, u8), JsonError> {
+    let input = strings.input;
+    let end = strings.end(at + 1)?;
+    let mut colon = end;
+    if input.get(colon) != Some(&b':') {
+        colon = copy.drop_gap(input, colon);
+        if peek(input, colon)? != b':' {
+            return Err(foreign(input, colon, Kind::ExpectedColon));
+        }
+    }
+    copy.next(input, colon + 1)
 }
 
 /// Closes the arrays and objects that end with the value that ends at `at`. Gives the next name or value, its offset
@@ -119,8 +128,10 @@ fn after_value(
     while !nesting.is_closed() {
         let byte;
         (at, byte) = copy.next(input, at)?;
-        match (byte, nesting.in_object()) {
-            (b',', _) => return copy.next(input, at + 1),
+        if byte == b',' {
+            return copy.next(input, at + 1);
+        }
+        match (byte, nesting.in_object) {
             (b'}', true) | (b']', false) => at = nesting.close(at),
             (_, true) => return Err(foreign(input, at, Kind::ExpectedCommaOrBrace)),
             (_, false) => return Err(foreign(input, at, Kind::ExpectedCommaOrBracket)),
@@ -131,43 +142,49 @@ fn after_value(
     if end == input.len() { Ok((at, 0)) } else { Err(foreign(input, end, Kind::Trailing)) }
 }
 
-/// The kinds of the open arrays and objects, innermost in the lowest bit (1: object), below one more bit that is set.
-struct Nesting(u128);
+/// The kinds of the open arrays and objects.
+struct Nesting {
+    /// For each level whether it is in an object, from the document itself on.
+    outer: [bool; LEVELS],
+    /// How many are open.
+    depth: usize,
+    /// Whether the innermost is an object.
+    in_object: bool,
+}
 
-// Every level needs its bit.
-const _: () = assert!(MAX_DEPTH < u128::BITS as usize);
+/// A power of two, so that a remainder is a place without a check.
+const LEVELS: usize = 128;
+const _: () = assert!(MAX_DEPTH <= LEVELS);
 
 impl Default for Nesting {
     fn default() -> Self {
-        Self(1)
+        Self { outer: [false; LEVELS], depth: 0, in_object: false }
     }
 }
 
 impl Nesting {
     #[inline]
     fn open(&mut self, object: bool, at: usize) -> Result<(), JsonError> {
-        if self.0 >> MAX_DEPTH != 0 {
+        if self.depth == MAX_DEPTH {
             return Err(Kind::TooDeep.at(at));
         }
-        self.0 = self.0 << 1 | u128::from(object);
+        self.outer[self.depth % LEVELS] = self.in_object;
+        self.depth += 1;
+        self.in_object = object;
         Ok(())
     }
 
     /// Closes the innermost with the bracket at `at`. Gives the offset after it.
     #[inline]
     fn close(&mut self, at: usize) -> usize {
-        self.0 >>= 1;
+        self.depth -= 1;
+        self.in_object = self.outer[self.depth % LEVELS];
         at + 1
     }
 
     #[inline]
-    fn in_object(&self) -> bool {
-        self.0 & 1 == 1
-    }
-
-    #[inline]
     fn is_closed(&self) -> bool {
-        self.0 == 1
+        self.depth == 0
     }
 }
 

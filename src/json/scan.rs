@@ -20,6 +20,14 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
         }
         at += WIDTH;
     }
+    // Less than a register is left: the last one that the bytes fill is compared, without what it has of those before.
+    if at < bytes.len()
+        && let Some(last) = bytes.last_chunk()
+    {
+        let before = WIDTH - (bytes.len() - at);
+        let mask = specials(last).to_bitmask() >> before;
+        return if mask == 0 { bytes.len() } else { at + mask.trailing_zeros() as usize };
+    }
     while bytes.get(at).is_some_and(|byte| !matches!(byte, ..b' ' | b'"' | b'\\')) {
         at += 1;
     }
@@ -29,11 +37,16 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
 /// The place of the first `"`, `\` or control character.
 #[inline]
 pub(super) fn first_special(bytes: &[u8; WIDTH]) -> Option<usize> {
+    let mask = specials(bytes).to_bitmask();
+    (mask != 0).then(|| mask.trailing_zeros() as usize)
+}
+
+/// Ones in the place of each `"`, `\` and control character.
+#[inline]
+fn specials(bytes: &[u8; WIDTH]) -> u8x16 {
     let bytes = u8x16::new(*bytes);
     let control = bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes);
-    let specials = control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
-    let mask = specials.to_bitmask();
-    (mask != 0).then(|| mask.trailing_zeros() as usize)
+    control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))
 }
 
 /// The first byte from `from` on that is not a space.

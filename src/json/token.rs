@@ -97,29 +97,28 @@ fn more_digits(input: &[u8], mut at: usize) -> usize {
 /// The strings of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Strings<'a> {
-    input: &'a [u8],
-    /// The same, if all of it is UTF-8; else empty, so that every string is read by the function that finds where it
-    /// is not.
-    text: &'a [u8],
+    pub(super) input: &'a [u8],
+    /// Whether all of it is UTF-8.
+    is_utf8: bool,
 }
 
 impl<'a> Strings<'a> {
     pub(super) fn new(input: &'a [u8]) -> Self {
-        let text = if simdutf8::basic::from_utf8(input).is_ok() { input } else { &[] };
-        Self { input, text }
+        Self { input, is_utf8: simdutf8::basic::from_utf8(input).is_ok() }
     }
 
     /// The end of the string whose opening quote is before `start`: the offset after its closing quote.
     #[inline]
     pub(super) fn end(self, start: usize) -> Result<usize, JsonError> {
-        let head = self.text.get(start..).and_then(<[u8]>::first_chunk);
+        let head = self.input.get(start..).and_then(<[u8]>::first_chunk);
         if let Some(head) = head
             && let Some(end) = scan::first_special(head)
             && head[end] == b'"'
+            && self.is_utf8
         {
             return Ok(start + end + 1);
         }
-        string(self.input, start, !self.text.is_empty())
+        string(self.input, start, self.is_utf8)
     }
 }
 
