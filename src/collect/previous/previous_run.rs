@@ -171,8 +171,12 @@ impl PreviousRun {
 
     /// What is known of the key's value, if the old output has one and it is the answer to this request.
     pub(crate) fn previous_value(&mut self, key: &Key, fingerprint: Fingerprint) -> Option<PreviousValue> {
+        // Most runs have no old output, and a key is hashed for nothing.
+        let old = self.old.as_ref()?;
         let hash = self.hash(key);
-        let old = self.old.as_ref().filter(|old| old.holds(&hash))?;
+        if !old.holds(&hash) {
+            return None;
+        }
         let has_bodies = old.format != Format::Csv;
         let known = self.state.as_mut()?.previous_value(&hash, fingerprint)?;
         Some(if has_bodies { known } else { PreviousValue { validators: Validators::default(), ..known } })
