@@ -12,16 +12,19 @@ pub(super) type PathPart<'a> = (Option<usize>, &'a [u8]);
 pub(super) fn suspicion_of_path<'a>(
     parts: impl Iterator<Item = PathPart<'a>> + Clone,
 ) -> Option<(usize, Suspicion)> {
-    // Nearly every row ends here.
     let mut columns = parts.clone().filter_map(|(column, cell)| Some((column?, cell)));
-    let has_any = |cell: &[u8], wanted: &[u8]| cell.iter().any(|byte| wanted.contains(byte));
-    columns.clone().find(|(_, cell)| has_any(cell, b"/\\%;"))?;
+    columns.clone().find(|(_, cell)| may_be_read_otherwise(cell))?;
     if let Some(column) = doubled_slash(parts.clone()) {
         return Some((column, Suspicion::DoubledSlash));
     }
     let path: Vec<u8> = parts.flat_map(decoded).collect();
-    let (column, _) = columns.find(|(_, cell)| has_any(cell, b"%;"))?;
+    let (column, _) = columns.find(|(_, cell)| cell.iter().any(|byte| matches!(byte, b'%' | b';')))?;
     has_hidden_dots(path).then_some((column, Suspicion::HiddenDots))
+}
+
+/// Whether a cell has a byte that some server takes for more than itself. Nearly none has.
+pub(super) fn may_be_read_otherwise(cell: &[u8]) -> bool {
+    cell.iter().any(|byte| matches!(byte, b'/' | b'\\' | b'%' | b';'))
 }
 
 /// The column whose value makes two slashes, or a slash and a backslash, follow each other.

@@ -23,7 +23,7 @@ use crate::plan::header::{BoundHeaders, HeaderTemplates};
 use crate::plan::item_checks::check_items;
 use crate::plan::message_text::quoted;
 use crate::plan::pack_template::BulkSettings;
-use crate::plan::path_suspicion::suspicion_of_path;
+use crate::plan::path_suspicion::{may_be_read_otherwise, suspicion_of_path};
 use crate::plan::rejection::Rejection;
 use crate::plan::request_settings::RequestSettings;
 use crate::plan::secrets::SecretCollector;
@@ -349,6 +349,8 @@ impl BoundTemplate {
 
     /// What some server may read otherwise than it was sent in the path of one row; and the value, quoted.
     pub(super) fn path_suspicion(&self, cells: Cells<'_>) -> Option<(Suspicion, String)> {
+        // Where path and query part is not looked for in every row.
+        self.url.cells(cells).find(|cell| may_be_read_otherwise(cell))?;
         let (column, kind) = suspicion_of_path(self.url.path(cells))?;
         Some((kind, quoted(&String::from_utf8_lossy(cells.bytes(column)))))
     }

@@ -209,6 +209,14 @@ impl BoundUrl {
         Ok(RequestUrl::of_normal_text(scratch, self.origin.path))
     }
 
+    /// The cells of one row that are in the URL.
+    pub(super) fn cells<'a>(&'a self, cells: Cells<'a>) -> impl Iterator<Item = &'a [u8]> {
+        self.parts.iter().filter_map(move |part| match part {
+            TemplatePart::Text(_) => None,
+            TemplatePart::Column(column) => Some(cells.bytes(*column)),
+        })
+    }
+
     /// The path of one row: literal text as it is sent, and the cells of the columns.
     pub(super) fn path<'a>(&'a self, cells: Cells<'a>) -> impl Iterator<Item = PathPart<'a>> + Clone {
         let has_query = |part: &BoundPart| matches!(part, TemplatePart::Text(text) if text.contains('?'));
