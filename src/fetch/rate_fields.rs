@@ -136,14 +136,7 @@ static WINDOW_FAMILIES: [FieldFamily; 6] = [
 #[must_use]
 pub fn quota(headers: &HeaderMap, now: SystemTime, credence: Credence) -> Option<ReportedQuota> {
     // Most answers have none of the fields, and checking each name costs less than looking up all of them.
-    let is_told = |name: &str| {
-        name.starts_with("ratelimit")
-            || name.starts_with("x-rate")
-            || name.starts_with("x-contentful-ratelimit")
-            || name == "x-shopify-shop-api-call-limit"
-            || name == "x-amzn-ratelimit-limit"
-    };
-    if !headers.keys().any(|name| is_told(name.as_str())) {
+    if !headers.keys().any(may_tell_quota) {
         return None;
     }
     let found = structured(headers, now)
@@ -157,6 +150,16 @@ pub fn quota(headers: &HeaderMap, now: SystemTime, credence: Credence) -> Option
         || found.reset <= DAY
         || found.window.is_some_and(|window| found.reset <= window);
     is_believed.then_some(found)
+}
+
+/// Whether a field of this name may be one of those that quotas are read from.
+pub(super) fn may_tell_quota(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name.starts_with("ratelimit")
+        || name.starts_with("x-rate")
+        || name.starts_with("x-contentful-ratelimit")
+        || name == "x-shopify-shop-api-call-limit"
+        || name == "x-amzn-ratelimit-limit"
 }
 
 /// The families `RateLimit` with parameters, and `RateLimit` as a dictionary.

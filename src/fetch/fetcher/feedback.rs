@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use http::header::CONTENT_ENCODING;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, LINK, RETRY_AFTER};
 use tokio::time::Instant;
 
 use super::super::classify::Classification;
@@ -38,9 +39,10 @@ impl<T: Transport> Fetcher<T> {
         };
         let status = answer.status;
         self.report_answer(job, status, latency, answer.body.len() as u64);
-        let word = self.word_on_pace(permit, &answer);
+        let fields = RareFields::of(&answer.headers);
+        let word = self.word_on_pace(permit, &answer, fields);
         let is_served = status < 400;
-        let is_unfollowed = self.notes_next_pages() && names_next(&answer.headers);
+        let is_unfollowed = fields.has_link && self.notes_next_pages() && names_next(&answer.headers);
         match job.classify(&self.answers, answer).await.masked(mask) {
             Classification::Keep(answer) if R::refusal_in(&answer).is_some() => {
                 let asked = R::refusal_in(&answer).and_then(|fault| fault.retry_after).or(word.asked);
@@ -110,14 +112,19 @@ impl<T: Transport> Fetcher<T> {
     }
 
     /// What an answer says about the pace. Its quota is passed to the gate.
-    fn word_on_pace(&self, permit: &Permit, answer: &RawAnswer) -> PaceWord {
-        let now = SystemTime::now();
-        let reads = self.retry.reads_quota_fields;
-        let credence = if matches!(answer.status, 403 | 429) { Credence::Refusal } else { Credence::Usual };
-        let quota = if reads { rate_fields::quota(&answer.headers, now, credence) } else { None };
-        // A wait of zero says nothing.
-        let asked = retry_after(&answer.headers, now)
-            .filter(|asked| !matches!(asked, RetryAfter::Wait(wait) if wait.is_zero()));
+    fn word_on_pace(&self, permit: &Permit, answer: &RawAnswer, fields: RareFields) -> PaceWord {
+        let (mut quota, mut asked) = (None, None);
+        if fields.tells_pace {
+            let now = SystemTime::now();
+            let credence =
+                if matches!(answer.status, 403 | 429) { Credence::Refusal } else { Credence::Usual };
+            if self.retry.reads_quota_fields {
+                quota = rate_fields::quota(&answer.headers, now, credence);
+            }
+            // A wait of zero says nothing.
+            asked = retry_after(&answer.headers, now)
+                .filter(|asked| !matches!(asked, RetryAfter::Wait(wait) if wait.is_zero()));
+        }
         let used_up = quota.filter(|quota| quota.remaining == 0);
         let hints = RefusalHints { asks_to_wait: asked.is_some(), is_quota_used_up: used_up.is_some() };
         let body = || self.beginning_of(answer);
@@ -190,6 +197,26 @@ impl<T: Transport> Fetcher<T> {
     }
 }
 
+/// Fields of a head that most answers lack. One pass over all names costs less than looking up each of them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct RareFields {
+    /// `Retry-After`, or a field that may tell a quota.
+    tells_pace: bool,
+    /// `Link`.
+    has_link: bool,
+}
+
+impl RareFields {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut fields = Self::default();
+        for name in headers.keys() {
+            fields.has_link |= name == LINK;
+            fields.tells_pace |= name == RETRY_AFTER || rate_fields::may_tell_quota(name);
+        }
+        fields
+    }
+}
+
 /// What an answer says about the pace.
 struct PaceWord {
     is_refusal: bool,
@@ -222,5 +249,27 @@ fn of_fault(cause: Cause, latency: Duration) -> LoadSignal {
         LoadClass::Served => LoadSignal::Good { latency },
         LoadClass::Cheap => LoadSignal::Cheap,
         LoadClass::Limited | LoadClass::Overloaded | LoadClass::Broken => LoadSignal::Fault,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_about_the_pace_and_links_are_found_among_others() {
+        for (name, tells_pace, has_link) in [
+            ("retry-after", true, false),
+            ("ratelimit", true, false),
+            ("x-ratelimit-remaining", true, false),
+            ("x-shopify-shop-api-call-limit", true, false),
+            ("link", false, true),
+            ("etag", false, false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("content-type", "application/json".parse().unwrap());
+            headers.insert(name, "1".parse().unwrap());
+            assert_eq!(RareFields::of(&headers), RareFields { tells_pace, has_link }, "{name}");
+        }
     }
 }
