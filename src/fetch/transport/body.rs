@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use super::body_budget::{BodyBudget, BodyClaim};
 use super::connect::{Connect, TcpConnector};
@@ -38,6 +37,14 @@ impl UnreadAnswer<'_> {
         match self {
             Self::Direct(exchange) => &mut exchange.head.headers,
             Self::General(exchange) => exchange.response.headers_mut(),
+        }
+    }
+
+    /// The length of the body, if it is known in advance. In an answer to HEAD it may be the length that GET would have.
+    fn length(&self) -> Option<u64> {
+        match self {
+            Self::Direct(exchange) => exchange.length,
+            Self::General(exchange) => exchange.response.content_length(),
         }
     }
 
@@ -86,11 +93,7 @@ impl BodyReader {
     ) -> Result<RawAnswer, SendError> {
         let status = answer.status();
         let cap = self.max_body.0;
-        // In an answer to HEAD it is the length that GET would have, and no body follows.
-        let announced = match *method {
-            Method::HEAD => None,
-            _ => answer.headers().get(CONTENT_LENGTH).and_then(content_length),
-        };
+        let announced = if *method == Method::HEAD { None } else { answer.length() };
         if announced.is_some_and(|length| length > cap) && status.is_success() {
             return Err(self.too_large(status));
         }
@@ -127,8 +130,4 @@ impl BodyReader {
         let detail = format!("the body is larger than {MAX_BODY} {}", self.max_body);
         SendError::counted(Fault::new(Cause::TooLarge, detail).with_status(status.as_u16()))
     }
-}
-
-fn content_length(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok().and_then(crate::model::units::digits)
 }

@@ -20,6 +20,8 @@ use super::send_error::{SendStage, connection_error, is_tls_end, reset_before_en
 /// resets the HTTP/2 stream.
 pub(super) struct Exchange<'a, S: ConnectionIo> {
     pub(super) head: Parts,
+    /// The length of the body, if it is known in advance.
+    pub(super) length: Option<u64>,
     body: Incoming,
     carrier: Carrier<'a, S>,
 }
@@ -40,13 +42,15 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
         pool: &'a Http1Pool<S>,
     ) -> Self {
         let (head, body) = answer.into_parts();
-        Self { head, body, carrier: Carrier::Http1(Some(connection), pool) }
+        let length = body.size_hint().exact();
+        Self { head, length, body, carrier: Carrier::Http1(Some(connection), pool) }
     }
 
     /// An answer over HTTP/2.
     pub(super) fn over_http2(answer: http::Response<Incoming>, permit: StreamPermit<S>) -> Self {
         let (head, body) = answer.into_parts();
-        Self { head, body, carrier: Carrier::Http2(permit) }
+        let length = body.size_hint().exact();
+        Self { head, length, body, carrier: Carrier::Http2(permit) }
     }
 
     /// The next piece of the body, or none at its end.
@@ -121,7 +125,10 @@ impl<'a, S: ConnectionIo> Exchange<'a, S> {
 
     async fn reuse_connection(&mut self) {
         let Carrier::Http1(connection, pool) = &mut self.carrier else { return };
-        if let Some(connection) = connection.take().filter(|_| !has_ambiguous_end(&self.head)) {
+        // hyper takes a length from Content-Length only where there is no Transfer-Encoding.
+        let has_certain_end = self.length.is_some_and(|length| length > 0);
+        let may_be_reused = |_: &_| has_certain_end || !has_ambiguous_end(&self.head);
+        if let Some(connection) = connection.take().filter(may_be_reused) {
             pool.put(connection).await;
         }
         let is_closed = |headers: &HeaderMap| {
