@@ -14,6 +14,7 @@ mod retry_settings;
 mod tokens;
 
 use std::num::NonZeroU32;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
@@ -352,7 +353,8 @@ impl<T: Transport> Fetcher<T> {
         if self.shutdown.is_triggered() {
             return None;
         }
-        let admit = async {
+        // Pinned here: the macro would move it, and it has all that waiting at the gate may need.
+        let admit = pin!(async {
             let initial_connect = if self.initial_connects.is_closed() {
                 None
             } else {
@@ -363,7 +365,7 @@ impl<T: Transport> Fetcher<T> {
                 QueueEnd::Back => self.gate.admit_for(keys).await,
             };
             (permit, initial_connect)
-        };
+        });
         tokio::select! {
             biased;
             admitted = admit => Some(admitted),
