@@ -178,7 +178,7 @@ impl<T: Transport> Climb<'_, T> {
                     NextStep::Over => Some(ClimbEnd::Sample),
                     NextStep::Opened(planned) => {
                         match (planned, &mut packs) {
-                            (Planned::Job(job), None) => open.jobs.push(fetcher.fetch(job)),
+                            (Planned::Job(job), None) => open.jobs.open(|| fetcher.fetch(job)),
                             (Planned::Job(job), Some(packs)) => packs.add(job),
                             _ => skipped += 1,
                         }

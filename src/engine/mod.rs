@@ -1,6 +1,6 @@
 //! The loop: planned rows in, entries out, until the input ends or the run stops.
 //!
-//! All jobs live in one `FuturesUnordered` inside one task: opening a job costs no spawn and no
+//! All jobs live in the slots of one task (`job_slots`): opening a job costs no spawn and no
 //! channel, and a job that waits out its back-off keeps its place in the window but no slot at the
 //! gate. Nothing in the loop awaits but the loop itself, so no attempt is left unpolled.
 //!
@@ -12,7 +12,7 @@ pub(crate) mod climb;
 mod conditional;
 mod entry_sink;
 pub(crate) mod input_thread;
-mod job_boxes;
+mod job_slots;
 mod limit_estimate;
 mod monitor;
 mod open_jobs;
@@ -36,7 +36,6 @@ use crate::limit::Gate;
 use crate::report::Report;
 
 use input_thread::{InputSummary, InputThread};
-use job_boxes::JobBoxes;
 pub(crate) use rate_keeper::{NamedStore, RateKeeper, RatedRun};
 use run_loop::RunLoop;
 use signals::Signals;
@@ -104,8 +103,7 @@ impl<T: Transport, S: EntryStore> Engine<'_, T, S> {
     /// Runs to the end of the input or to an early stop, drained.
     pub(crate) async fn run(self, input: InputThread) -> RunEnd {
         let fetcher = self.fetcher;
-        let boxes = JobBoxes::default();
-        RunLoop::new(self, input, |job| boxes.hold(|| fetcher.fetch(job))).run().await
+        RunLoop::new(self, input, |job| fetcher.fetch(job)).run().await
     }
 }
 

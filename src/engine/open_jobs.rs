@@ -8,6 +8,7 @@ use futures_util::future::LocalBoxFuture;
 use futures_util::stream::FuturesUnordered;
 
 use super::input_thread::InputThread;
+use super::job_slots::JobSlots;
 use crate::fetch::PackEnd;
 use crate::model::Entry;
 use crate::plan::{Packer, Planned};
@@ -36,7 +37,7 @@ pub(super) enum Supply {
 
 /// The jobs that are open, and the rows that come next.
 pub(super) struct OpenJobs<'a, F> {
-    pub(super) jobs: FuturesUnordered<F>,
+    pub(super) jobs: JobSlots<F>,
     pub(super) packs: FuturesUnordered<PackFuture<'a>>,
     /// Keys wait to be packed: the run is not over.
     pub(super) holds_keys: bool,
@@ -63,7 +64,7 @@ enum InputEnd {
 impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
     pub(super) fn new(input: InputThread) -> Self {
         Self {
-            jobs: FuturesUnordered::new(),
+            jobs: JobSlots::default(),
             packs: FuturesUnordered::new(),
             holds_keys: false,
             planned: VecDeque::new(),
@@ -104,7 +105,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
         room: impl Fn() -> bool,
         window: usize,
     ) -> Poll<NextStep> {
-        if let Poll::Ready(Some(entry)) = self.jobs.poll_next_unpin(cx) {
+        if let Poll::Ready(entry) = self.jobs.poll_next(cx) {
             return Poll::Ready(NextStep::Done(entry));
         }
         if !self.packs.is_empty()

@@ -197,7 +197,7 @@ where
                 NextStep::Opened(planned) => {
                     if let Some(job) = self.sink.open(planned, self.max_age) {
                         match &mut self.packs {
-                            None => self.open.jobs.push((self.open_job)(job)),
+                            None => self.open.jobs.open(|| (self.open_job)(job)),
                             Some(packs) => {
                                 packs.add(job);
                                 self.send_packs();
@@ -233,7 +233,7 @@ where
     fn resend(&mut self, again: Vec<SendAgain>) {
         for resend in again {
             match (resend, &mut self.packs) {
-                (SendAgain::Job(job), None) => self.open.jobs.push((self.open_job)(job)),
+                (SendAgain::Job(job), None) => self.open.jobs.open(|| (self.open_job)(job)),
                 (SendAgain::Job(job), Some(packs)) => packs.add_alone(job),
                 (SendAgain::Item(item), Some(packs)) => packs.add_again(item),
                 // Items come of packs.
