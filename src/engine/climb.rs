@@ -176,18 +176,18 @@ impl<T: Transport> Climb<'_, T> {
                 }
                 step = next => match step {
                     NextStep::Over => Some(ClimbEnd::Sample),
-                    NextStep::Opened(planned) => {
-                        match (planned, &mut packs) {
-                            (Planned::Job(job), None) => open.jobs.open(|| fetcher.fetch(job)),
-                            (Planned::Job(job), Some(packs)) => packs.add(job),
+                    NextStep::RowDue => {
+                        match (open.take_row(), &mut packs) {
+                            (Some(Planned::Job(job)), None) => open.jobs.open(|| fetcher.fetch(job)),
+                            (Some(Planned::Job(job)), Some(packs)) => packs.add(job),
                             _ => skipped += 1,
                         }
                         None
                     }
-                    ended => {
-                        let job_end = sink.receive_end(ended, packs.as_mut()).filter(|_| climbing);
-                        job_end.and_then(|job_end| watch.ended(&job_end, &mut measurements, on_rung))
-                    }
+                    ended => sink
+                        .receive_end(ended, open.ended.take(), packs.as_mut())
+                        .filter(|_| climbing)
+                        .and_then(|job_end| watch.ended(&job_end, &mut measurements, on_rung)),
                 },
             };
             if let Some(packs) = packs.as_mut().filter(|_| climbing) {

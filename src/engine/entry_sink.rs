@@ -6,12 +6,13 @@ use tokio::time::Instant;
 
 use super::breaker::{Breaker, Ruling};
 use super::conditional::make_conditional;
+use super::recheck::Recheck;
 use super::store::EntryStore;
 use super::{HAND_OVER_WITHIN, MAX_BACKLOG};
 use crate::collect::{CollectError, RefusedRow};
 use crate::fetch::{Fetcher, SameErrors, Shutdown, Transport};
 use crate::model::{
-    Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PackItem, Reporter, Seq, StopReason,
+    Cause, Content, Deferral, Entry, Event, Fault, Job, Outcome, PackItem, Reporter, StopReason,
 };
 use crate::plan::{Planned, RejectedRow, Rejection};
 use crate::report::Report;
@@ -47,18 +48,6 @@ pub(super) struct EntrySink<'a, S> {
     pub(super) spent: Option<csv::ByteRecord>,
 }
 
-/// One job that is requested again, where it is open whether refusals were for the credentials.
-struct Recheck {
-    /// The latest job that had its answer from an earlier run.
-    earlier: Option<Job>,
-    /// The row of the job that is under way again.
-    under_way: Option<Seq>,
-    /// It was requested at the end of the run, and is not requested another time.
-    is_last: bool,
-    /// Retries are allowed, so that a request that changes something may be sent twice.
-    may_act_twice: bool,
-}
-
 impl<'a, S: EntryStore> EntrySink<'a, S> {
     /// Nothing has come yet. What is requested again goes through this fetcher.
     pub(super) fn new<T: Transport>(
@@ -76,7 +65,7 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             same_errors: fetcher.same_errors(),
             packs_keys: fetcher.packs_keys(),
             has_validators: !fetcher.packs_keys() && !fetcher.follows_pages(),
-            recheck: Recheck { earlier: None, under_way: None, is_last: false, may_act_twice },
+            recheck: Recheck::new(may_act_twice),
             keyless: 0,
             short_rows: 0,
             disk: None,
@@ -85,57 +74,60 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         }
     }
 
-    /// A planned row: a job to fetch, or a row that ends here.
-    pub(super) fn open(&mut self, planned: Planned, max_age: Option<Duration>) -> Option<Job> {
+    /// A planned row that is no job, and ends here.
+    pub(super) fn pass(&mut self, planned: &Planned) {
         match planned {
             Planned::Repeat { seq, line, first, differs, key, record } => {
-                let written = self.store.repeated(seq, &key, first);
+                let written = self.store.repeated(*seq, key, *first);
                 self.note(written);
                 if !differs {
-                    let added = self.store.add_row(seq, Some(&key), &record);
+                    let added = self.store.add_row(*seq, Some(key), record);
                     self.note(added);
                 }
-                self.report.on(&Event::RowRepeated { line, differs });
-                None
+                self.report.on(&Event::RowRepeated { line: *line, differs: *differs });
             }
             Planned::Skipped { seq, .. } => {
-                let written = self.store.skipped(seq);
+                let written = self.store.skipped(*seq);
                 self.note(written);
                 self.report.on(&Event::RowSkipped);
-                None
             }
-            Planned::Rejected(refused) => {
-                self.refuse(&refused);
-                None
+            Planned::Rejected(refused) => self.refuse(refused),
+            // It is opened.
+            Planned::Job(_) => {}
+        }
+    }
+
+    /// Whether a planned job is to be requested. It is left where it is, since a job is large; one that has its answer
+    /// already is passed to [`EntrySink::keep_earlier`].
+    pub(super) fn needs_request(&mut self, job: &mut Job, max_age: Option<Duration>) -> bool {
+        self.store.opened(job);
+        let added = self.store.add_row(job.seq, None, &job.record);
+        self.note(added);
+        if self.store.adopt(job.seq, job.fingerprint) {
+            self.recovered(job);
+            return false;
+        }
+        if let Some(known) = self.store.previous_value(&job.key, job.fingerprint) {
+            if known.is_young(max_age, self.store.began()) && self.keep(job) {
+                return false;
             }
-            Planned::Job(mut job) => {
-                self.store.opened(&job);
-                let added = self.store.add_row(job.seq, None, &job.record);
-                self.note(added);
-                if self.store.adopt(job.seq, job.fingerprint) {
-                    self.recovered(&job);
-                    self.recheck.earlier = Some(job);
-                    return None;
-                }
-                if let Some(known) = self.store.previous_value(&job.key, job.fingerprint) {
-                    if known.is_young(max_age, self.store.began()) && self.keep(&job) {
-                        self.recheck.earlier = Some(job);
-                        return None;
-                    }
-                    // The validators of one key say nothing about a pack, and those of a page nothing about the others.
-                    if self.has_validators {
-                        make_conditional(&mut job, &known);
-                    }
-                }
-                Some(job)
+            // The validators of one key say nothing about a pack, and those of a page nothing about the others.
+            if self.has_validators {
+                make_conditional(job, &known);
             }
         }
+        true
+    }
+
+    /// A job that had its answer from an earlier run.
+    pub(super) fn keep_earlier(&mut self, job: Job) {
+        self.recheck.earlier = Some(job);
     }
 
     /// A planned row of a run that has stopped.
     pub(super) fn defer(&mut self, planned: Planned) {
         let Planned::Job(job) = planned else {
-            self.open(planned, None);
+            self.pass(&planned);
             return;
         };
         let written = self.store.deferred(&job);
@@ -195,11 +187,25 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         });
     }
 
+    /// Settles an entry that is final as it stands, as nearly all are, and leaves it where it is. Any other is to be
+    /// received.
+    pub(super) fn settles(&mut self, entry: &mut Entry) -> bool {
+        if self.recheck.under_way == Some(entry.seq) || !self.breaker.lets_pass(entry) {
+            return false;
+        }
+        self.settle(entry);
+        self.spent = Some(std::mem::take(&mut entry.record));
+        true
+    }
+
     /// A job has ended. Returns jobs to request again. A row of 403 after good answers may be a limit, where `may_wait`
     /// says so: what was held is sent again, and the fetcher waits. And where the first answers of a run are refusals, a SKU that an
     /// earlier run had its answer for shows whether they are these SKUs' own. Without it, SKUs that are forbidden would
     /// end every run that goes on from a journal, though a run from the start is not ended by them.
-    pub(super) fn receive(&mut self, entry: Entry, may_wait: impl FnOnce() -> bool) -> Vec<SendAgain> {
+    pub(super) fn receive(&mut self, mut entry: Entry, may_wait: impl FnOnce() -> bool) -> Vec<SendAgain> {
+        if self.settles(&mut entry) {
+            return Vec::new();
+        }
         self.receive_pack(entry, Vec::new(), may_wait)
     }
 
@@ -213,11 +219,6 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         if self.recheck.under_way == Some(entry.seq) {
             self.recheck.under_way = None;
             self.settle_refusals(entry);
-            return Vec::new();
-        }
-        if self.breaker.lets_pass(&entry) {
-            self.settle(&entry);
-            self.spent = Some(entry.record);
             return Vec::new();
         }
         let (status, answers, said) =

@@ -19,6 +19,7 @@ mod open_jobs;
 mod pack_queue;
 mod pack_splits;
 mod rate_keeper;
+mod recheck;
 mod run_loop;
 pub(crate) mod signals;
 pub(crate) mod stdout_peer;

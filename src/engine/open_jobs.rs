@@ -16,11 +16,13 @@ use crate::plan::{Packer, Planned};
 /// The request of a pack that is under way.
 pub(super) type PackFuture<'a> = LocalBoxFuture<'a, PackEnd>;
 
-/// What the loop does next.
+/// What the loop does next. It is passed on several times, so that what it is about lies elsewhere.
 pub(super) enum NextStep {
-    Done(Entry),
-    PackDone(PackEnd),
-    Opened(Planned),
+    /// A job has ended, with the entry in [`OpenJobs::ended`].
+    Done,
+    PackDone(Box<PackEnd>),
+    /// [`OpenJobs::take_row`] gives the next row, to be opened.
+    RowDue,
     Over,
 }
 
@@ -39,6 +41,8 @@ pub(super) enum Supply {
 pub(super) struct OpenJobs<'a, F> {
     pub(super) jobs: JobSlots<F>,
     pub(super) packs: FuturesUnordered<PackFuture<'a>>,
+    /// The entry of the job that ended last, until it is received.
+    pub(super) ended: Option<Entry>,
     /// Keys wait to be packed: the run is not over.
     pub(super) holds_keys: bool,
     /// Those of the newest batch.
@@ -66,6 +70,7 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
         Self {
             jobs: JobSlots::default(),
             packs: FuturesUnordered::new(),
+            ended: None,
             holds_keys: false,
             planned: VecDeque::new(),
             input,
@@ -106,20 +111,19 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
         window: usize,
     ) -> Poll<NextStep> {
         if let Poll::Ready(entry) = self.jobs.poll_next(cx) {
-            return Poll::Ready(NextStep::Done(entry));
+            self.ended = Some(entry);
+            return Poll::Ready(NextStep::Done);
         }
         if !self.packs.is_empty()
             && let Poll::Ready(Some(end)) = self.packs.poll_next_unpin(cx)
         {
-            return Poll::Ready(NextStep::PackDone(end));
+            return Poll::Ready(NextStep::PackDone(Box::new(end)));
         }
         if self.count() < window && room() {
-            if let Poll::Ready(planned) = self.poll_planned(cx) {
-                if let Some(planned) = planned {
-                    return Poll::Ready(NextStep::Opened(planned));
-                }
-            } else {
-                self.starved = true;
+            match self.poll_rows(cx) {
+                Poll::Ready(true) => return Poll::Ready(NextStep::RowDue),
+                Poll::Ready(false) => {}
+                Poll::Pending => self.starved = true,
             }
         }
         let is_last = self.has_no_rows_left() && !self.holds_keys || self.input_end == InputEnd::Closing;
@@ -129,13 +133,19 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
         Poll::Pending
     }
 
-    fn poll_planned(&mut self, cx: &mut Context<'_>) -> Poll<Option<Planned>> {
+    /// The row that [`NextStep::RowDue`] announced.
+    pub(super) fn take_row(&mut self) -> Option<Planned> {
+        self.planned.pop_front()
+    }
+
+    /// Whether there is a next row.
+    fn poll_rows(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         loop {
-            if let Some(planned) = self.planned.pop_front() {
-                return Poll::Ready(Some(planned));
+            if !self.planned.is_empty() {
+                return Poll::Ready(true);
             }
             if self.input_end == InputEnd::Over {
-                return Poll::Ready(None);
+                return Poll::Ready(false);
             }
             let Poll::Ready(batch) = self.input.batches.poll_recv(cx) else { return Poll::Pending };
             self.starved = false;
@@ -157,7 +167,8 @@ impl<F: Future<Output = Entry>> OpenJobs<'_, F> {
 
     /// The next row that was not opened; none at the end of the input.
     pub(super) async fn next_unopened(&mut self) -> Option<Planned> {
-        std::future::poll_fn(|cx| self.poll_planned(cx)).await
+        std::future::poll_fn(|cx| self.poll_rows(cx)).await;
+        self.take_row()
     }
 
     /// Rows that were read will not be opened by this run, also those that need no request: the next run reads them

@@ -20,13 +20,13 @@ use crate::fetch::{Fetcher, PackEnd, Shutdown, Transport};
 use crate::limit::Gate;
 use crate::model::option::NEXT;
 use crate::model::{Entry, Event, Job, Reporter, StopReason, counted};
+use crate::plan::Planned;
 use crate::report::Report;
 
 /// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
 const STEPS_AT_ONCE: usize = 64;
 
 /// What the loop is woken for.
-#[allow(clippy::large_enum_variant, reason = "a box would cost every entry an allocation")]
 enum Wake {
     Signal(u8),
     /// `--max-time` is over.
@@ -36,8 +36,7 @@ enum Wake {
     /// Answers were held for as long as they may be.
     HandOverDue,
     Tick,
-    /// The step is in `next_step`.
-    Step,
+    Step(NextStep),
 }
 
 /// Whether the loop goes on.
@@ -68,9 +67,6 @@ pub(super) struct RunLoop<'a, T, S, N, F> {
     is_hand_over_set: bool,
     /// A second signal came.
     at_once: bool,
-    /// What the loop woke for. It lies here because as the result of a future it would be copied several times, at 500
-    /// instructions a SKU.
-    next_step: Option<NextStep>,
 }
 
 impl<'a, T, S, N, F> RunLoop<'a, T, S, N, F>
@@ -105,7 +101,6 @@ where
             hand_over: Box::pin(tokio::time::sleep(HAND_OVER_WITHIN)),
             is_hand_over_set: false,
             at_once: false,
-            next_step: None,
         }
     }
 
@@ -129,7 +124,7 @@ where
                 self.hand_over.as_mut().reset(Instant::now() + HAND_OVER_WITHIN);
             }
             let flow = match self.wake().await {
-                Wake::Step => self.take_steps().await,
+                Wake::Step(step) => self.take_steps(step).await,
                 Wake::Signal(number) => self.on_signal(number),
                 Wake::DrainOver => Flow::End,
                 Wake::OutOfTime => {
@@ -157,7 +152,7 @@ where
     async fn wake(&mut self) -> Wake {
         let window = self.window();
         let opens_more = self.opens_more();
-        let Self { gate, signals, sink, open, deadline, tick, drain_until, hand_over, next_step, .. } = self;
+        let Self { gate, signals, sink, open, deadline, tick, drain_until, hand_over, .. } = self;
         let fetcher = self.fetcher;
         let next = std::future::poll_fn(|cx| {
             fetcher.begin_turn();
@@ -165,7 +160,7 @@ where
             if step.is_pending() {
                 sink.hand_over_if_due();
             }
-            step.map(|step| *next_step = Some(step))
+            step
         });
         tokio::select! {
             biased;
@@ -174,37 +169,44 @@ where
             () = sleep_until(*drain_until), if drain_until.is_some() => Wake::DrainOver,
             () = hand_over, if self.is_hand_over_set => Wake::HandOverDue,
             _ = tick.tick() => Wake::Tick,
-            () = next => Wake::Step,
+            step = next => Wake::Step(step),
         }
     }
 
     /// Takes the next step, and others as long as there are any.
-    async fn take_steps(&mut self) -> Flow {
-        let Some(mut step) = self.next_step.take() else { return Flow::Continue };
+    async fn take_steps(&mut self, mut step: NextStep) -> Flow {
         let window = self.window();
         let mut taken = 0;
         loop {
             match step {
-                NextStep::Done(entry) => {
-                    let may_wait = || self.fetcher.takes_403_for_a_limit();
-                    let again = self.sink.receive(entry, may_wait);
-                    self.resend(again);
+                NextStep::Done => {
+                    let ended = &mut self.open.ended;
+                    if ended.as_mut().is_some_and(|entry| self.sink.settles(entry)) {
+                        *ended = None;
+                    } else if let Some(entry) = ended.take() {
+                        let may_wait = || self.fetcher.takes_403_for_a_limit();
+                        let again = self.sink.receive_pack(entry, Vec::new(), may_wait);
+                        self.resend(again);
+                    }
                     if let Some(record) = self.sink.spent.take() {
                         self.open.input.spend(record);
                     }
                 }
-                NextStep::PackDone(end) => self.receive_pack(end),
-                NextStep::Opened(planned) => {
-                    if let Some(job) = self.sink.open(planned, self.max_age) {
-                        match &mut self.packs {
-                            None => self.open.jobs.open(|| (self.open_job)(job)),
-                            Some(packs) => {
-                                packs.add(job);
-                                self.send_packs();
-                            }
+                NextStep::PackDone(end) => self.receive_pack(*end),
+                NextStep::RowDue => match self.open.take_row() {
+                    Some(Planned::Job(mut job)) => {
+                        if !self.sink.needs_request(&mut job, self.max_age) {
+                            self.sink.keep_earlier(job);
+                        } else if let Some(packs) = &mut self.packs {
+                            packs.add(job);
+                            self.send_packs();
+                        } else {
+                            self.open.jobs.open(|| (self.open_job)(job));
                         }
                     }
-                }
+                    Some(row) => self.sink.pass(&row),
+                    None => {}
+                },
                 NextStep::Over => match self.sink.recheck_job(self.fetcher.accepted()) {
                     Some(job) => self.resend(vec![SendAgain::Job(job)]),
                     None => return Flow::End,

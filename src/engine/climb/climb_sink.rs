@@ -130,11 +130,16 @@ impl ClimbSink<'_> {
         JobEnd { ended_as, held, pages, reached: self.ended.answered > 0, so_far: self.ended.counts() }
     }
 
-    /// A request has ended; none where this is no end.
-    pub(super) fn receive_end(&mut self, step: NextStep, packs: Option<&mut PackQueue>) -> Option<JobEnd> {
+    /// A request has ended, that of a job with this entry; none where this is no end.
+    pub(super) fn receive_end(
+        &mut self,
+        step: NextStep,
+        entry: Option<Entry>,
+        packs: Option<&mut PackQueue>,
+    ) -> Option<JobEnd> {
         match (step, packs) {
-            (NextStep::Done(entry), _) => Some(self.receive(entry)),
-            (NextStep::PackDone(end), Some(packs)) => Some(self.receive_pack(end, packs)),
+            (NextStep::Done, _) => entry.map(|entry| self.receive(entry)),
+            (NextStep::PackDone(end), Some(packs)) => Some(self.receive_pack(*end, packs)),
             _ => None,
         }
     }
