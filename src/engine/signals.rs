@@ -1,11 +1,13 @@
 //! Signals that ask the run to stop.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use futures_util::stream::{SelectAll, Stream, StreamExt};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinError;
@@ -19,10 +21,26 @@ pub(crate) struct Signals(SignalSource);
 
 #[derive(Debug)]
 enum SignalSource {
-    /// The process's own signals, by number.
-    Process(Vec<(u8, Signal)>),
+    /// The process's own signals. The loop asks for them all the time, and one that has not come is not looked at again.
+    Process(SelectAll<NumberedSignal>),
     #[cfg(test)]
     Channel(tokio::sync::mpsc::UnboundedReceiver<u8>),
+}
+
+/// One of the process's signals, as a stream of its number.
+#[derive(Debug)]
+struct NumberedSignal {
+    number: u8,
+    signal: Signal,
+}
+
+impl Stream for NumberedSignal {
+    type Item = u8;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<u8>> {
+        let came = self.signal.poll_recv(cx);
+        came.map(|came| came.map(|()| self.number))
+    }
 }
 
 impl Signals {
@@ -33,10 +51,10 @@ impl Signals {
     /// The system refuses a handler.
     pub(crate) fn listen() -> io::Result<Self> {
         let ignored = ignored_at_start();
-        let mut streams = Vec::new();
+        let mut streams = SelectAll::new();
         for number in WATCHED {
             if ignored & (1 << (number - 1)) == 0 {
-                streams.push((number, signal(SignalKind::from_raw(number.into()))?));
+                streams.push(NumberedSignal { number, signal: signal(SignalKind::from_raw(number.into()))? });
             }
         }
         Ok(Self(SignalSource::Process(streams)))
@@ -55,14 +73,11 @@ impl Signals {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<u8> {
         match &mut self.0 {
-            SignalSource::Process(streams) => {
-                for (number, stream) in streams {
-                    if let Poll::Ready(Some(())) = stream.poll_recv(cx) {
-                        return Poll::Ready(*number);
-                    }
-                }
-                Poll::Pending
-            }
+            SignalSource::Process(signals) => match signals.poll_next_unpin(cx) {
+                Poll::Ready(Some(number)) => Poll::Ready(number),
+                // Where all of them are ignored there is none to wait for.
+                Poll::Ready(None) | Poll::Pending => Poll::Pending,
+            },
             #[cfg(test)]
             SignalSource::Channel(numbers) => match numbers.poll_recv(cx) {
                 Poll::Ready(Some(number)) => Poll::Ready(number),
