@@ -39,6 +39,8 @@ const MAX_IDLE: Duration = Duration::from_secs(90);
 struct Http1Activity {
     /// Reads that returned. Only the poller of the connection writes it.
     reads: AtomicUsize,
+    /// Whether a read found nothing since the connection is being polled: hyper reads once more before it waits.
+    has_nothing_to_read: AtomicBool,
     /// Whether the server refused a part of a request.
     has_refused: AtomicBool,
     is_closed_for_another: AtomicBool,
@@ -49,6 +51,14 @@ struct Http1Activity {
 impl ReadObserver for Arc<Http1Activity> {
     fn on_read(&self) {
         self.reads.store(self.reads.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+    }
+
+    fn on_nothing_to_read(&self) {
+        self.has_nothing_to_read.store(true, Ordering::Relaxed);
+    }
+
+    fn has_nothing_to_read(&self) -> bool {
+        self.has_nothing_to_read.load(Ordering::Relaxed)
     }
 
     fn awaits_rest(&self) -> bool {
@@ -114,6 +124,7 @@ impl<S: ConnectionIo> Http1Connection<S> {
     /// Reads and writes what is possible now. hyper passes an error to the future that waits for the answer, if
     /// there is one; dropping the IO half ends that future.
     pub(super) fn poll_io(&mut self, cx: &mut Context<'_>) {
+        self.activity.has_nothing_to_read.store(false, Ordering::Relaxed);
         if self.io.as_mut().is_some_and(|io| Pin::new(io).poll(cx).is_ready()) {
             self.io = None;
         }

@@ -29,6 +29,15 @@ pub(super) trait ReadObserver: Unpin + Send + 'static {
     /// A read returned: bytes, the end of the stream, or an error.
     fn on_read(&self);
 
+    /// A read found nothing, and its task is woken when something comes.
+    fn on_nothing_to_read(&self) {}
+
+    /// Whether a read found nothing in this poll of the connection. Nothing can have come since as far as the runtime
+    /// knows, so that it is not asked again.
+    fn has_nothing_to_read(&self) -> bool {
+        false
+    }
+
     /// Whether the rest of an answer is waited for, of which a part was read.
     fn awaits_rest(&self) -> bool;
 
@@ -120,10 +129,16 @@ impl<S: ConnectionIo, O: ReadObserver> Read for ObservedIo<S, O> {
         cx: &mut Context<'_>,
         buf: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        if self.observer.has_nothing_to_read() {
+            return Poll::Pending;
+        }
         let read = self.io()?.poll_read(cx, buf);
         if read.is_ready() {
             self.observer.on_read();
-        } else if self.observer.awaits_rest()
+            return read;
+        }
+        self.observer.on_nothing_to_read();
+        if self.observer.awaits_rest()
             && let Some(placed) = &self.placed
         {
             placed.io.acknowledge();
@@ -158,5 +173,96 @@ impl<S: ConnectionIo, O: ReadObserver> Write for ObservedIo<S, O> {
     ) -> Poll<io::Result<usize>> {
         let written = self.io()?.poll_write_vectored(cx, bufs);
         self.tolerate_refusal(written, bufs.iter().map(|buf| buf.len()).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    use hyper::rt::ReadBuf;
+
+    use super::super::open_connections::OpenConnections;
+    use super::*;
+
+    /// IO on which nothing comes, and how often it was asked.
+    #[derive(Default)]
+    struct SilentIo(Arc<AtomicUsize>);
+
+    impl Read for SilentIo {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: ReadBufCursor<'_>,
+        ) -> Poll<io::Result<()>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            Poll::Pending
+        }
+    }
+
+    impl Write for SilentIo {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(buf.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl ConnectionIo for SilentIo {
+        fn acknowledge(&self) {}
+    }
+
+    /// Notes that nothing was read.
+    #[derive(Default)]
+    struct EmptyRead(Arc<AtomicBool>);
+
+    impl ReadObserver for EmptyRead {
+        fn on_read(&self) {}
+
+        fn on_nothing_to_read(&self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+
+        fn has_nothing_to_read(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn awaits_rest(&self) -> bool {
+            false
+        }
+
+        fn on_write_refused(&self) -> bool {
+            false
+        }
+
+        fn is_closed_for_another(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_found_empty_is_asked_again_once_the_observer_says_so() {
+        let (reads, is_empty) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let place = OpenConnections::new(1).of_origin(Vec::new()).take().await;
+        let placed = PlacedIo { io: SilentIo(Arc::clone(&reads)), place };
+        let mut io = ObservedIo::new(placed, EmptyRead(Arc::clone(&is_empty)));
+        let mut cx = Context::from_waker(Waker::noop());
+        for polls in 1..=3 {
+            for _ in 0..4 {
+                let mut buf = [0; 8];
+                let mut buf = ReadBuf::new(&mut buf);
+                assert!(Pin::new(&mut io).poll_read(&mut cx, buf.unfilled()).is_pending());
+                assert_eq!(reads.load(Ordering::Relaxed), polls);
+            }
+            is_empty.store(false, Ordering::Relaxed);
+        }
     }
 }

@@ -257,7 +257,7 @@ fn take<S: ConnectionIo>(shared: &Shared<S>) -> Option<Box<Http1Connection<S>>> 
         let (mut connection, since, is_just_polled) = state.take_newest()?;
         // A turn is short.
         let now = if is_just_polled { since } else { Instant::now() };
-        if now.saturating_duration_since(since) > MAX_IDLE {
+        if !is_just_polled && now.saturating_duration_since(since) > MAX_IDLE {
             // Those below it were idle for longer. Their end takes the lock.
             let old = state.take_idle();
             drop(state);
