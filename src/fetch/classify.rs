@@ -192,7 +192,7 @@ const MAX_VALIDATOR: usize = 1024;
 /// kept: a 404 of `--null-on` may say that the quota is used up.
 #[must_use]
 pub(super) fn classify(
-    mut answer: RawAnswer,
+    answer: &mut RawAnswer,
     classifier: &Classifier,
     job: AnsweredJob<'_>,
 ) -> Classification {
@@ -200,19 +200,19 @@ pub(super) fn classify(
     // This run sent the validators, and 304 is the answer to them. The conditions, and the statuses that the user named,
     // are about plain requests.
     if answer.status == 304 && job.is_conditional {
-        return Classification::Keep(answer_of(&answer, Content::Unchanged, mask));
+        return Classification::Keep(answer_of(answer, Content::Unchanged, mask));
     }
     let was_empty = answer.body.is_empty();
-    let body = match before_selection(&mut answer, classifier, job) {
+    let body = match before_selection(answer, classifier, job) {
         Ok(body) => body,
         Err(ruled) => return ruled,
     };
     match body.selected(classifier) {
         Ok(Selected { json, raw, error }) => {
-            let answer = answer_of(&answer, Content::Json(json), mask);
+            let answer = answer_of(answer, Content::Json(json), mask);
             Classification::Keep(Answer { raw, error, ..answer })
         }
-        Err(fault) => bad_body(fault, &answer, was_empty),
+        Err(fault) => bad_body(fault, answer, was_empty),
     }
 }
 
@@ -391,7 +391,7 @@ mod tests {
         }
     }
 
-    fn classify(answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Classification {
+    fn classify(mut answer: RawAnswer, settings: &ResponseSettings, conditional: bool) -> Classification {
         let classifier = Classifier {
             settings: settings.clone(),
             filters: Filters::compile(settings).unwrap(),
@@ -399,7 +399,7 @@ mod tests {
         };
         let (key, record) = (Key::parse(b"A").unwrap(), ByteRecord::new());
         let job = AnsweredJob::new(&key, &record, conditional);
-        super::classify(answer, &classifier, job)
+        super::classify(&mut answer, &classifier, job)
     }
 
     fn answer(status: u16, body: &str) -> RawAnswer {

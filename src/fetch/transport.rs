@@ -137,7 +137,7 @@ impl fmt::Debug for OnConnected {
 }
 
 /// What a server sent, its content codings not yet removed.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct RawAnswer {
     /// The status.
     pub status: u16,

@@ -58,9 +58,9 @@ impl Trial {
         let (key, record) = (Key::parse("é7".as_bytes()).unwrap(), ByteRecord::from(vec!["é7", "1.10"]));
         let job = AnsweredJob::new(&key, &record, false);
         let body = Bytes::copy_from_slice(body.as_bytes());
-        let answer =
+        let mut answer =
             RawAnswer { status, headers: self.headers.clone(), body, may_be_cut: false, redirected_to: None };
-        classify(answer, &classifier, job).masked(&classifier.mask)
+        classify(&mut answer, &classifier, job).masked(&classifier.mask)
     }
 
     fn fault(&self, body: &str) -> Fault {

@@ -49,50 +49,52 @@ impl Offload {
     /// Classifies an answer to a job, as [`classify`] does. `is_conditional`: the request carried validators.
     pub(in crate::fetch) async fn classify(
         &self,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         (job, is_conditional): (&Job, bool),
     ) -> Classification {
-        let Some(processor) = self.processor_for(&answer) else {
+        let Some(processor) = self.processor_for(answer) else {
             let answered = AnsweredJob::new(&job.key, &job.record, is_conditional);
             return classify(answer, &self.classifier, answered);
         };
-        let classifier = Arc::clone(&self.classifier);
+        let (mut answer, classifier) = (std::mem::take(answer), Arc::clone(&self.classifier));
         let (key, record) = (job.key.clone(), job.record.clone());
-        let verdict = move || classify(answer, &classifier, AnsweredJob::new(&key, &record, is_conditional));
+        let verdict =
+            move || classify(&mut answer, &classifier, AnsweredJob::new(&key, &record, is_conditional));
         on_another(processor, verdict).await
     }
 
     /// Classifies an answer to a pack, as [`classify_pack`] does.
     pub(in crate::fetch) async fn classify_pack(
         &self,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         items: &Arc<Vec<PackItem>>,
     ) -> Classification<PackAnswer> {
-        let Some(processor) = self.processor_for(&answer) else {
-            return classify_pack(&answer, &self.classifier, items);
+        let Some(processor) = self.processor_for(answer) else {
+            return classify_pack(answer, &self.classifier, items);
         };
-        let (classifier, items) = (Arc::clone(&self.classifier), Arc::clone(items));
+        let (answer, classifier, items) =
+            (std::mem::take(answer), Arc::clone(&self.classifier), Arc::clone(items));
         on_another(processor, move || classify_pack(&answer, &classifier, &items)).await
     }
 
     /// Classifies an answer to a job that is a page, as [`classify_page`] does.
     pub(in crate::fetch) async fn classify_page(
         &self,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         (job, page): (&Job, AskedPage<'_>),
     ) -> Classification<PageAnswer<Answer>> {
-        let Some(processor) = self.processor_for(&answer) else {
+        let Some(processor) = self.processor_for(answer) else {
             let asked = AskedKey { key: &job.key, record: &job.record };
             return classify_page(answer, &self.classifier, (asked, page));
         };
-        let classifier = Arc::clone(&self.classifier);
+        let (mut answer, classifier) = (std::mem::take(answer), Arc::clone(&self.classifier));
         let (key, record) = (job.key.clone(), job.record.clone());
         let (url, template, so_far) = (page.url.clone(), page.template.clone(), page.so_far.cloned());
         let AskedPage { number, room, .. } = page;
         let verdict = move || {
             let asked = AskedKey { key: &key, record: &record };
             let page = AskedPage { number, url: &url, template: &template, room, so_far: so_far.as_ref() };
-            classify_page(answer, &classifier, (asked, page))
+            classify_page(&mut answer, &classifier, (asked, page))
         };
         on_another(processor, verdict).await
     }
@@ -100,13 +102,14 @@ impl Offload {
     /// Classifies an answer to a pack that is a page, as [`classify_pack_page`] does.
     pub(in crate::fetch) async fn classify_pack_page(
         &self,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         (items, page): (&Arc<Vec<PackItem>>, AskedPage<'_>),
     ) -> Classification<PageAnswer<PackAnswer>> {
-        let Some(processor) = self.processor_for(&answer) else {
-            return classify_pack_page(&answer, &self.classifier, (items, page));
+        let Some(processor) = self.processor_for(answer) else {
+            return classify_pack_page(answer, &self.classifier, (items, page));
         };
-        let (classifier, items) = (Arc::clone(&self.classifier), Arc::clone(items));
+        let (answer, classifier, items) =
+            (std::mem::take(answer), Arc::clone(&self.classifier), Arc::clone(items));
         let (url, template, so_far) = (page.url.clone(), page.template.clone(), page.so_far.cloned());
         let AskedPage { number, room, .. } = page;
         let verdict = move || {
@@ -211,7 +214,7 @@ mod tests {
         for processors in [0, 1] {
             let offload = offload(processors);
             for _ in 0..3 {
-                let answer = RawAnswer {
+                let mut answer = RawAnswer {
                     status: 200,
                     headers: HeaderMap::new(),
                     body: body.clone(),
@@ -219,7 +222,7 @@ mod tests {
                     redirected_to: None,
                 };
                 assert_eq!(
-                    kept(offload.classify(answer, (&job(), false)).await),
+                    kept(offload.classify(&mut answer, (&job(), false)).await),
                     "10,".len() * (MIN_WORK / 2) + 3
                 );
             }
@@ -237,10 +240,10 @@ mod tests {
             may_be_cut: false,
             redirected_to: None,
         };
-        let (offload, job) = (offload(1), job());
+        let (offload, job, mut first, mut second) = (offload(1), job(), answer(), answer());
         let (first, second) = futures_util::future::join(
-            offload.classify(answer(), (&job, false)),
-            offload.classify(answer(), (&job, false)),
+            offload.classify(&mut first, (&job, false)),
+            offload.classify(&mut second, (&job, false)),
         )
         .await;
         assert_eq!((kept(first), kept(second)), (body.len(), body.len()));

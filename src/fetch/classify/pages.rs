@@ -160,13 +160,13 @@ pub(super) struct WholeBody {
 /// Classifies a complete answer that is one page, and not a redirect to be followed.
 #[must_use]
 pub(in crate::fetch) fn classify_page(
-    mut answer: RawAnswer,
+    answer: &mut RawAnswer,
     classifier: &Classifier,
     (asked, page): (AskedKey<'_>, AskedPage<'_>),
 ) -> Classification<PageAnswer<Answer>> {
     let job = AnsweredJob { asked: Some(asked), is_conditional: false, is_page: true };
     let was_empty = answer.body.is_empty();
-    let mut body = match before_selection(&mut answer, classifier, job) {
+    let mut body = match before_selection(answer, classifier, job) {
         Ok(body) => body,
         Err(Classification::Retry(fault)) => return Classification::Retry(fault),
         Err(Classification::Limited(fault)) => return Classification::Limited(fault),
@@ -178,16 +178,16 @@ pub(in crate::fetch) fn classify_page(
             return Classification::KeepNull(PageAnswer::Whole(null));
         }
         // By its status.
-        Err(Classification::Keep(_)) => return Classification::GiveUp(super::refusal(&answer, classifier)),
+        Err(Classification::Keep(_)) => return Classification::GiveUp(super::refusal(answer, classifier)),
         Err(Classification::KeepNull(_)) => {
             let detail = format!("{NULL_IF} says that it is null, and the pages before have values");
             let fault = Fault::new(Cause::Pages(PageProblem::NullLater), detail);
             return Classification::GiveUp(fault.with_status(answer.status));
         }
     };
-    let found = match page_found(&mut body, &answer, (classifier, page)) {
+    let found = match page_found(&mut body, answer, (classifier, page)) {
         Ok(found) => found,
-        Err(fault) => return bad_body(fault, &answer, was_empty),
+        Err(fault) => return bad_body(fault, answer, was_empty),
     };
     match found.or_whole(page) {
         Ok(values) => Classification::Keep(PageAnswer::Part(values)),

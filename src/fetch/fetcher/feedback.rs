@@ -30,7 +30,7 @@ impl<T: Transport> Fetcher<T> {
         permit: &Permit,
     ) -> (Judged<R::Kept>, LoadSignal) {
         let mask = &self.answers.classifier().mask;
-        let answer = match ended {
+        let mut answer = match ended {
             SendOutcome::Answer(answer) => answer,
             SendOutcome::RedirectRefused(fault) => {
                 return (Judged::GiveUp(fault.masked(mask)), LoadSignal::Cheap);
@@ -43,7 +43,7 @@ impl<T: Transport> Fetcher<T> {
         let word = self.word_on_pace(permit, &answer, fields);
         let is_served = status < 400;
         let is_unfollowed = fields.has_link && self.notes_next_pages() && names_next(&answer.headers);
-        match job.classify(&self.answers, answer).await.masked(mask) {
+        match job.classify(&self.answers, &mut answer).await.masked(mask) {
             Classification::Keep(answer) if R::refusal_in(&answer).is_some() => {
                 let asked = R::refusal_in(&answer).and_then(|fault| fault.retry_after).or(word.asked);
                 let signal = PaceWord { is_refusal: true, asked }.signal(status, latency);

@@ -29,7 +29,7 @@ pub(super) trait InPages: Requested {
     fn classify_page(
         &self,
         answers: &Offload,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         page: AskedPage<'_>,
     ) -> impl Future<Output = Classification<PageAnswer<Self::Kept>>>;
 }
@@ -38,7 +38,7 @@ impl InPages for Job {
     fn classify_page(
         &self,
         answers: &Offload,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         page: AskedPage<'_>,
     ) -> impl Future<Output = Classification<PageAnswer<Answer>>> {
         answers.classify_page(answer, (self, page))
@@ -49,7 +49,7 @@ impl InPages for Pack {
     fn classify_page(
         &self,
         answers: &Offload,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
         page: AskedPage<'_>,
     ) -> impl Future<Output = Classification<PageAnswer<PackAnswer>>> {
         answers.classify_pack_page(answer, (&self.items, page))
@@ -135,7 +135,7 @@ impl<R: InPages> Requested for PageRequest<'_, R> {
     fn classify(
         &self,
         answers: &Offload,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
     ) -> impl Future<Output = Classification<Self::Kept>> {
         let Self { whole, request, number, room, so_far } = self;
         let page = AskedPage {

@@ -55,11 +55,11 @@ pub(super) trait Requested {
         fault
     }
 
-    /// What an answer means.
+    /// What an answer means. It is large, and stays where it is; its body is taken.
     fn classify(
         &self,
         answers: &Offload,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
     ) -> impl Future<Output = Classification<Self::Kept>>;
 
     /// The refusal in an answer that is kept: a part of it says that the server limits the client.
@@ -89,7 +89,7 @@ impl Requested for Job {
         NonZeroU32::MIN
     }
 
-    fn classify(&self, answers: &Offload, answer: RawAnswer) -> impl Future<Output = Classification> {
+    fn classify(&self, answers: &Offload, answer: &mut RawAnswer) -> impl Future<Output = Classification> {
         let headers = &self.request.headers;
         let is_conditional = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
         answers.classify(answer, (self, is_conditional))
@@ -126,7 +126,7 @@ impl Requested for Pack {
     fn classify(
         &self,
         answers: &Offload,
-        answer: RawAnswer,
+        answer: &mut RawAnswer,
     ) -> impl Future<Output = Classification<PackAnswer>> {
         answers.classify_pack(answer, &self.items)
     }
