@@ -63,6 +63,8 @@ struct WokenState {
     slots: VecDeque<Woken>,
     /// Of the task that polls the jobs.
     task: Option<Waker>,
+    /// It was woken since it took over the slots.
+    is_task_due: bool,
 }
 
 impl WokenSlots {
@@ -77,6 +79,7 @@ impl WokenSlots {
         if !state.task.as_ref().is_some_and(|known| known.will_wake(task)) {
             state.task = Some(task.clone());
         }
+        state.is_task_due = false;
     }
 }
 
@@ -91,7 +94,8 @@ impl Wake for WakerState {
         }
         let mut state = self.woken.lock();
         // Whoever came before has woken the task, which takes over all of them.
-        let task = if state.slots.is_empty() { state.task.clone() } else { None };
+        let is_task_due = std::mem::replace(&mut state.is_task_due, true);
+        let task = if is_task_due { None } else { state.task.clone() };
         state.slots.push_back(self.wakes);
         drop(state);
         if let Some(task) = task {
@@ -107,7 +111,7 @@ impl<F> Default for JobSlots<F> {
 }
 
 impl<F> JobSlots<F> {
-    /// Opens a job, to be polled after those that are due. Its future is made in the slot, since each move of it is a copy
+    /// Opens a job, to be polled after all that were woken before. Its future is made in the slot, since each move of it is a copy
     /// of all that it will ever hold.
     #[inline]
     pub(super) fn open(&mut self, make: impl FnOnce() -> F) {
@@ -118,7 +122,7 @@ impl<F> JobSlots<F> {
         let state = &slot.wakers[slot.turn].state;
         // If it is woken already, by what a job before the last one has left, it is on its way.
         if !state.is_woken.swap(true, Ordering::AcqRel) {
-            self.due.push_back(state.wakes);
+            self.woken.lock().slots.push_back(state.wakes);
         }
     }
 

@@ -137,9 +137,7 @@ fn tune_stops_where_errors_begin_and_names_a_number_below() {
 
 #[test]
 fn tune_names_a_number_below_the_one_for_which_the_api_paused_it() {
-    let server = ScriptedServer::start(|seen| {
-        if seen.in_flight > 2 { Reply::retry_after(429, "1") } else { Reply::echo(seen).wait(WORK) }
-    });
+    let server = capped(2, &|| Reply::retry_after(429, "1"));
     let dir = WorkDir::new();
     let ended =
         tune(&dir, &server, 3_000).args(["--limit", "3000", "--report", "tune.json"]).finish().expect_code(0);
