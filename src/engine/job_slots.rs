@@ -1,7 +1,7 @@
 //! The futures of open jobs, in slots that are used again.
 //!
-//! A job's future is large, because it holds all that an attempt needs, and memory of that size is none that the
-//! allocator has at hand. So a slot keeps its box when its job has ended, and its waker too: to open a job takes no
+//! A job's future is large, because it holds all that an attempt needs, and to allocate memory of that size for each job is
+//! slow. So a slot keeps its box when its job has ended, and its wakers too: to open a job takes no
 //! allocation, and those that were woken are taken over together.
 
 use std::collections::VecDeque;

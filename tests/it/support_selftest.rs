@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use rustix::process::Signal;
@@ -249,6 +249,11 @@ fn a_server_can_stop_and_listen_again_at_its_address() {
     client.get("/p/1").until(&echo_body("1"));
     drop(server);
     assert_eq!(client.0.read(&mut [0]).unwrap_or(0), 0);
+    // A process that another test is starting has the listener, too, until it runs its program.
+    let until = Instant::now() + Duration::from_secs(10);
+    while TcpStream::connect(addr).is_ok() && Instant::now() < until {
+        thread::sleep(MOMENT);
+    }
     assert_eq!(TcpStream::connect(addr).unwrap_err().kind(), ErrorKind::ConnectionRefused);
     let server = ScriptedServer::start_at(addr, |_| Reply::json("2"));
     Client::new(&server).get("/p/1").until("\r\n\r\n2");
