@@ -285,7 +285,10 @@ impl Health {
     /// The pause before the next probe; none: the run ends.
     fn next_pause(&self, state: &mut HealthState, now: Instant, fault: &Fault) -> Option<Duration> {
         if self.wait_for_api.is_zero() {
-            if !matches!(fault.cause, Cause::Status(500 | 502..=504)) || state.is_spent() {
+            let may_be_limit = matches!(fault.cause, Cause::Status(500 | 502..=504));
+            // Retries are used up soon where many at once are over a limit; but then others are answered meanwhile.
+            let is_served = state.last_good.is_some_and(|at| now.saturating_duration_since(at) < SERVING);
+            if !may_be_limit || state.is_spent() && !is_served {
                 state.level = state.level.max(LIMIT_PAUSES.len());
             }
             return LIMIT_PAUSES.iter().chain(&OUTAGE_PAUSES).nth(state.level).copied();

@@ -243,17 +243,29 @@ async fn an_answer_that_was_under_way_does_not_end_the_outage() {
 
 #[tokio::test(start_paused = true)]
 async fn once_the_budget_is_spent_each_pause_has_one_probe() {
-    let (health, failed) = (new(8), fault(Cause::Status(500)));
-    for seq in 0..50 {
-        assert_eq!(health.failed(FailedAttempt { is_first: false, ..first_of(seq, &failed) }), Advice::Retry);
-        health.retried();
-        come(&health);
+    // Where another SKU came a moment before, it may be a limit.
+    let after = |wait| [&LIMIT_PAUSES[..], &OUTAGE_PAUSES].concat().split_off(wait);
+    for (cause, silent, pauses) in [
+        (Cause::Status(500), false, after(0)),
+        (Cause::Status(500), true, after(2)),
+        (Cause::Lost, false, after(2)),
+    ] {
+        let (health, failed) = (new(8), fault(cause));
+        for seq in 0..50 {
+            let retry = FailedAttempt { is_first: false, ..first_of(seq, &failed) };
+            assert_eq!(health.failed(retry), Advice::Retry);
+            health.retried();
+            come(&health);
+        }
+        if silent {
+            tokio::time::advance(SERVING).await;
+        }
+        for pause in pauses {
+            assert_eq!(held(&health.failed(first_of(51, &failed))), Some(pause), "{cause:?}");
+            tokio::time::advance(pause).await;
+        }
+        assert!(matches!(health.failed(first_of(52, &failed)), Advice::Stop(StopReason::Failing(_))));
     }
-    for pause in OUTAGE_PAUSES {
-        assert_eq!(held(&health.failed(first_of(51, &failed))), Some(pause));
-        tokio::time::advance(pause).await;
-    }
-    assert!(matches!(health.failed(first_of(52, &failed)), Advice::Stop(StopReason::Failing(_))));
 }
 
 #[tokio::test(start_paused = true)]
