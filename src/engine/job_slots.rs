@@ -63,7 +63,7 @@ struct WokenState {
     slots: VecDeque<Woken>,
     /// Of the task that polls the jobs.
     task: Option<Waker>,
-    /// It was woken since it took over the slots.
+    /// The task was woken since it took over the slots.
     is_task_due: bool,
 }
 
@@ -111,8 +111,8 @@ impl<F> Default for JobSlots<F> {
 }
 
 impl<F> JobSlots<F> {
-    /// Opens a job, to be polled after all that were woken before. Its future is made in the slot, since each move of it is a copy
-    /// of all that it will ever hold.
+    /// Opens a job, to be polled after all that were woken before. Its future is made in the slot, since each move of it is
+    /// a copy of all that it will ever hold.
     #[inline]
     pub(super) fn open(&mut self, make: impl FnOnce() -> F) {
         let number = self.free.pop().unwrap_or_else(|| self.add_slot());
@@ -176,6 +176,7 @@ impl<F: Future> JobSlots<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
     use std::future::poll_fn;
     use std::rc::Rc;
     use std::sync::atomic::AtomicUsize;
@@ -211,6 +212,31 @@ mod tests {
             ended.push(number);
         }
         ended
+    }
+
+    #[test]
+    fn a_waker_that_a_job_left_behind_does_not_poll_the_next_job_in_its_slot() {
+        let (mut jobs, task, left, polls) =
+            (Jobs::default(), Arc::default(), Rc::new(RefCell::new(None)), Rc::new(Cell::new(0)));
+        let behind = Rc::clone(&left);
+        jobs.open(|| {
+            Box::pin(poll_fn(move |cx| {
+                *behind.borrow_mut() = Some(cx.waker().clone());
+                Poll::Ready(1)
+            }))
+        });
+        assert_eq!(ended(&mut jobs, &task), [1]);
+        let counted = Rc::clone(&polls);
+        jobs.open(|| {
+            Box::pin(poll_fn(move |_| {
+                counted.set(counted.get() + 1);
+                Poll::Pending
+            }))
+        });
+        assert!(ended(&mut jobs, &task).is_empty());
+        left.take().expect("the job left its waker").wake();
+        assert!(ended(&mut jobs, &task).is_empty());
+        assert_eq!(polls.get(), 1);
     }
 
     #[test]

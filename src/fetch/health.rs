@@ -148,7 +148,7 @@ impl Health {
     #[must_use]
     pub(super) fn is_serving(&self) -> bool {
         let state = self.lock();
-        state.held_at.is_none() && state.last_good.is_some_and(|at| at.elapsed() < SERVING)
+        state.held_at.is_none() && state.has_come_lately()
     }
 
     /// An attempt was refused, or answered with a status below 400 that `--retry-on` names. The API works, so this
@@ -287,8 +287,7 @@ impl Health {
         if self.wait_for_api.is_zero() {
             let may_be_limit = matches!(fault.cause, Cause::Status(500 | 502..=504));
             // Retries are used up soon where many at once are over a limit; but then others are answered meanwhile.
-            let is_served = state.last_good.is_some_and(|at| now.saturating_duration_since(at) < SERVING);
-            if !may_be_limit || state.is_spent() && !is_served {
+            if !may_be_limit || state.is_spent() && !state.has_come_lately() {
                 state.level = state.level.max(LIMIT_PAUSES.len());
             }
             return LIMIT_PAUSES.iter().chain(&OUTAGE_PAUSES).nth(state.level).copied();
@@ -328,6 +327,11 @@ impl HealthState {
             self.unconnected += 1;
         }
         !self.connected && self.unconnected >= UNREACHABLE_AFTER
+    }
+
+    /// Whether a good answer came within the last seconds.
+    fn has_come_lately(&self) -> bool {
+        self.last_good.is_some_and(|at| at.elapsed() < SERVING)
     }
 
     fn has_answered_since(&self, since: Instant) -> bool {

@@ -11,7 +11,7 @@ const TRIAL_MOST: f64 = 200.0;
 /// … of which this part of the refusals that are expected shows chance.
 const PART: f64 = 0.33;
 
-/// So many refusals of a rate just below one that was accepted are chance.
+/// A limit refuses fewer than this many of the attempts at a rate just below the one that it refused.
 const BY_CHANCE: u32 = 3;
 
 /// The order of so many departures is looked at.
@@ -131,8 +131,8 @@ impl RateTrial {
         Some(variance <= mean * (mean - 1.0) * EVEN_PART + EVEN_LEAST)
     }
 
-    /// The share that fails. One failure is left out, with which a trial ends; and one more, since a share that is too
-    /// high lets the rate exceed a limit for the rest of the run.
+    /// The share that fails, less two failures: a trial may end with one, and a share that is too high lets the rate exceed
+    /// a limit for the rest of the run.
     pub(super) fn share(&self) -> f64 {
         let outcomes = self.accepted + self.strained;
         f64::from(self.strained.saturating_sub(2)) / f64::from(outcomes.saturating_sub(1).max(1))

@@ -116,16 +116,14 @@ pub(super) struct Strain {
     trial: Option<RateTrial>,
     /// The share that fails whatever the rate is.
     chance: Option<f64>,
-    /// When that was found, if the trial was of a rate that had been accepted for long.
-    found: Option<Instant>,
+    /// When that was found, and the share that failed in the trial, if it was of a rate that had been accepted for long.
+    found: Option<(Instant, f64)>,
     /// How often more failed soon afterwards than was taken for chance.
     denials: u32,
     /// Nothing is tried until then.
     denied_until: Option<Instant>,
-    /// What fails by chance beside a limit.
+    /// How many may fail by chance beside a limit.
     allowance: Option<FailureAllowance>,
-    /// The share that failed in the newest trial of a rate that had been accepted for long.
-    measured: Option<f64>,
     /// Since when a share of the answers is strained that is worth a trial.
     since: Option<Instant>,
     /// Of the departures from this one on, so many were strained.
@@ -146,7 +144,6 @@ impl Default for Strain {
             denials: 0,
             denied_until: None,
             allowance: None,
-            measured: None,
             since: None,
             cohort: (0, 0),
         }
@@ -214,8 +211,9 @@ impl Strain {
                 return Some(StrainVerdict::Chance);
             }
             self.chance = None;
-            self.allowance = self.measured.map(FailureAllowance::new).or(self.allowance);
-            if self.found.take().is_some_and(|found| now.saturating_duration_since(found) <= SOON) {
+            let found = self.found.take();
+            self.allowance = found.map(|(_, share)| FailureAllowance::new(share)).or(self.allowance);
+            if found.is_some_and(|(at, _)| now.saturating_duration_since(at) <= SOON) {
                 let shift = self.denials.min(DENIED_DOUBLINGS);
                 self.denied_until = Some(now + DENIED * (1 << shift));
                 self.denials += 1;
@@ -237,8 +235,7 @@ impl Strain {
             if cause == Some(RefusalCause::Chance) {
                 self.chance = Some(trial.share_before);
                 // A rate that was only guessed is nothing to go back to.
-                self.found = (trial.state == TrialState::Held).then_some(now);
-                self.measured = self.found.map(|_| trial.share());
+                self.found = (trial.state == TrialState::Held).then(|| (now, trial.share()));
                 self.cohort = (ended.departures, 0);
                 self.end_trial();
                 return Some(StrainVerdict::FoundChance);
@@ -581,6 +578,30 @@ mod tests {
             assert!(!crowd.strain.is_trying());
             assert_eq!(crowd.strain.allowance.map(|it| it.share), share);
         }
+    }
+
+    #[test]
+    fn two_of_two_hundred_at_a_rate_that_is_held_are_not_chance() {
+        let mut crowd = Crowd::new();
+        crowd.send((100, 20), |_| 1, |_| false);
+        crowd.strain.try_lowered(14.0, crowd.number + 1, crowd.now);
+        crowd.send((1, 14), |_| 1, |_| true);
+        let from = crowd.number;
+        let verdicts = crowd.send((200, 14), |_| 1, |n| [7, 60].contains(&(n - from)));
+        assert!(!verdicts.contains(&StrainVerdict::FoundChance), "{verdicts:?}");
+        assert!(!crowd.strain.is_trying() && crowd.strain.allowance.is_none());
+    }
+
+    #[test]
+    fn a_small_share_that_fails_at_odd_distances_is_found_within_a_hundred_and_twenty_eight() {
+        let mut crowd = Crowd::new();
+        crowd.send((200, 20), |_| 1, |n| n % 16 == 0);
+        crowd.strain.try_lowered(14.0, crowd.number + 1, crowd.now);
+        crowd.send((1, 14), |_| 1, |_| true);
+        let from = crowd.number;
+        let fails = |n| [10, 13, 50, 74, 80, 122].contains(&(n - from));
+        let verdicts = crowd.send((125, 14), |_| 1, fails);
+        assert!(verdicts.contains(&StrainVerdict::FoundChance), "{verdicts:?}");
     }
 
     #[test]

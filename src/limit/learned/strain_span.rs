@@ -110,6 +110,7 @@ mod tests {
             "not for long"
         );
         assert!(!run.is_strained_at(26.0, later), "it was hardly lowered");
+        assert!(PacedRun { accepted: 350, ..run }.is_strained_at(25.0, later), "one in twenty");
         assert!(!PacedRun { accepted: 500, ..run }.is_strained_at(25.0, later), "seldom");
         assert!(!PacedRun { accepted: 18, strained: 2, ..run }.is_strained_at(25.0, later), "two");
     }

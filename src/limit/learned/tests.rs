@@ -51,6 +51,20 @@ impl Scenario {
         self.learned.refused(&ended, asked.map(Duration::from_millis), now, whole_minute())
     }
 
+    /// An answer that may be a refusal, or a failure of the server.
+    fn fail(&mut self, level: usize, is_probe: bool, millis: u64) -> Reaction {
+        let failed = EndedAttempt { is_unclear: true, is_probe, ..self.ended(level) };
+        let now = self.at(millis);
+        self.learned.refused(&failed, None, now, whole_minute())
+    }
+
+    /// The same, where it is not clear yet which.
+    fn strain(&mut self, millis: u64) -> StrainVerdict {
+        let failed = EndedAttempt { is_unclear: true, was_paced: true, ..self.ended(1) };
+        let now = self.at(millis);
+        self.learned.strained(&failed, (false, Duration::from_millis(30)), now)
+    }
+
     fn refuse_probe(&mut self, millis: u64) -> u64 {
         let ended = EndedAttempt { is_probe: true, ..self.ended(1) };
         let now = self.at(millis);
@@ -299,9 +313,7 @@ fn where_a_refusal_costs_a_pause_the_rate_is_what_a_bucket_explains() {
 #[test]
 fn a_server_that_failed_by_chance_until_a_late_probe_is_not_asked_once_in_ten_seconds() {
     let mut scenario = Scenario::new();
-    let now = scenario.at(0);
-    let failed = EndedAttempt { is_unclear: true, ..scenario.ended(8) };
-    let _ = scenario.learned.refused(&failed, None, now, whole_minute());
+    let _ = scenario.fail(8, false, 0);
     scenario.accept(2, 8, 10);
     scenario.refuse_probe(500);
     scenario.recover(30_000);
@@ -311,29 +323,58 @@ fn a_server_that_failed_by_chance_until_a_late_probe_is_not_asked_once_in_ten_se
 #[test]
 fn where_a_server_failed_until_a_probe_was_accepted_the_rate_begins_at_four_a_second() {
     let mut scenario = Scenario::new();
-    let now = scenario.at(0);
-    let failed = EndedAttempt { is_unclear: true, ..scenario.ended(8) };
-    let _ = scenario.learned.refused(&failed, None, now, whole_minute());
-    scenario.recover(1_250);
-    assert!(scenario.learned.is_idle(), "the first refusal of a run may be chance");
-    let failed = EndedAttempt { is_unclear: true, ..scenario.ended(8) };
-    let _ = scenario.learned.refused(&failed, None, scenario.at(1_300), whole_minute());
-    scenario.refuse_probe(1_800);
-    scenario.recover(10_000);
+    for _ in 0..300 {
+        let _ = scenario.fail(300, false, 20_000);
+    }
+    let _ = scenario.fail(1, true, 20_500);
+    scenario.recover(21_000);
     assert!((3.8..=4.0).contains(&scenario.rate()), "{}", scenario.rate());
 }
 
 #[test]
 fn a_probe_that_fails_is_followed_by_a_second_one_where_the_server_may_fail_by_itself() {
     let mut scenario = Scenario::new();
-    let mut fail = |millis| {
-        let failed = EndedAttempt { is_unclear: true, is_probe: true, ..scenario.ended(1) };
-        let now = scenario.at(millis);
-        scenario.learned.refused(&failed, None, now, whole_minute()).pause_until.unwrap() - scenario.start
-    };
     for (at, next) in [(500, 600), (600, 1_250), (1_250, 1_350), (1_350, 2_600), (2_600, 2_700)] {
-        assert_eq!(fail(at), Duration::from_millis(next), "after {at}");
+        let until = scenario.fail(1, true, at).pause_until;
+        assert_eq!(until, Some(scenario.at(next)), "after {at}");
     }
+}
+
+/// A rate of 20/s is lowered, and refused once more, so that one just below it is tried.
+fn with_held_rate() -> Scenario {
+    let mut scenario = Scenario::new();
+    let now = scenario.at(0);
+    scenario.learned.rate = Some(LearnedRate::new(20.0, false, now));
+    scenario.learned.strain.try_lowered(14.0, 1, now);
+    assert_eq!(scenario.strain(0), StrainVerdict::TriesBelow);
+    scenario
+}
+
+#[test]
+fn a_held_rate_of_which_a_few_failed_grows_fast_from_then_on() {
+    for (failed, is_proven) in [(2, true), (3, false)] {
+        let mut scenario = with_held_rate();
+        for millis in 1..=failed {
+            assert_eq!(scenario.strain(millis), StrainVerdict::Chance);
+            scenario.accept(5, 1, millis);
+        }
+        scenario.accept(200, 1, 1_000);
+        let rate = scenario.learned.rate.as_ref().unwrap();
+        assert_eq!((scenario.learned.strain.is_trying(), rate.is_proven()), (false, is_proven));
+    }
+}
+
+#[test]
+fn a_rate_that_is_taken_up_again_beside_failures_by_chance_grows_fast() {
+    let mut scenario = with_held_rate();
+    let found = [1, 0, 4, 0, 0, 2, 1, 0, 3, 0].into_iter().any(|accepted| {
+        scenario.accept(accepted, 1, 1);
+        scenario.strain(1) == StrainVerdict::FoundChance
+    });
+    assert!(found && scenario.learned.rate.is_none());
+    let refused = (0..64).any(|_| scenario.strain(100) == StrainVerdict::Refused);
+    let rate = scenario.learned.rate.as_ref().unwrap();
+    assert!(refused && !rate.is_proven() && rate.per_second() > 15.0, "{rate:?}");
 }
 
 #[test]
