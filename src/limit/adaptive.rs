@@ -21,6 +21,7 @@
 
 mod arm;
 mod judge;
+mod pauses;
 
 use std::time::Duration;
 
@@ -70,6 +71,8 @@ pub(super) struct AttemptSample {
     pub(super) limit: usize,
     /// … and (nearly) all of them were, then or soon after.
     pub(super) full: bool,
+    /// How many growth after a pause lets be in flight now.
+    pub(super) ramp: usize,
     /// Which departure it was, from 0.
     pub(super) number: u64,
     /// How many departures there were when it ended.
@@ -235,42 +238,6 @@ impl Adaptive {
         }
     }
 
-    /// A refusal that paused the pool: each costs everybody a pause, so one is enough to step back.
-    fn refused_all(
-        &mut self,
-        sample: &AttemptSample,
-        now: impl FnOnce() -> Duration,
-    ) -> Option<LimitChangeReason> {
-        if sample.number < self.answered_until {
-            return None;
-        }
-        self.answered_until = sample.departures;
-        self.failed_at = self.limit;
-        // What was refused in the start left in a bunch, which says little of what the spread pool may do.
-        let starts = matches!(self.mode, Mode::Start);
-        self.limit = self.part(if starts { 0.7 } else { 0.9 });
-        self.proven = self.limit;
-        self.step = if starts { None } else { Some(1) };
-        // To grow again takes some rounds; what that costs is to be little beside the time between two tries.
-        #[expect(clippy::disallowed_methods, reason = "a measured latency, at most 64 times")]
-        let growth = Duration::from_secs_f64(self.lowest.unwrap_or(0.0) * f64::from(self.limit.ilog2()));
-        self.rest(now(), true, PATIENCE_PAUSED.max(growth * 10));
-        self.enter(Mode::Hold, sample.departures);
-        Some(LimitChangeReason::RefusedAndPaused)
-    }
-
-    /// The pool was paused because an attempt was refused with more than `limit` in flight, while none that was accepted
-    /// had so many beside it.
-    pub(super) fn cap(&mut self, limit: usize, departures: u64, now: Duration) {
-        self.answered_until = departures;
-        self.limit = limit.clamp(1, self.max);
-        self.failed_at = self.limit;
-        self.proven = self.limit;
-        self.step = Some(1);
-        self.rest(now, true, PATIENCE_CAPPED);
-        self.enter(Mode::Hold, departures);
-    }
-
     fn refused(
         &mut self,
         sample: &AttemptSample,
@@ -285,8 +252,8 @@ impl Adaptive {
             if self.arm.bad as f64 <= self.tolerated() {
                 return None;
             }
-            // At most halved: the first few may have had bad luck.
-            self.limit = (self.lowest_refused - 1).max(self.limit / 2).max(1);
+            // At most halved, as far as it was reached: the first few may have had bad luck.
+            self.limit = (self.lowest_refused - 1).max(self.limit.min(sample.ramp) / 2).max(1);
             self.step = Some(1);
             // What else was refused in the same try is no further failure.
             if !matches!(self.mode, Mode::Hold) {

@@ -18,6 +18,7 @@ mod cycle;
 mod ended_attempt;
 mod failure_allowance;
 mod given_rate;
+mod newest_outcomes;
 mod probes;
 mod rate;
 mod rate_trial;
@@ -112,6 +113,8 @@ pub(super) struct LearnedLimits {
     /// When the first of the refusals came that no accepted attempt has followed.
     refused_since: Option<Instant>,
     strain: Strain,
+    /// Since when an outage has paused the pool.
+    out_since: Option<Instant>,
 }
 
 impl LearnedLimits {
@@ -170,6 +173,11 @@ impl LearnedLimits {
                 LearnedAdvice::WindowUsed(end.max(now + Duration::from_millis(1)))
             }
         }
+    }
+
+    /// An outage pauses the pool.
+    pub(super) fn pause_for_outage(&mut self, now: Instant) {
+        self.out_since.get_or_insert(now);
     }
 
     /// Takes note of a departure; `now` is called only where it counts.

@@ -3,6 +3,7 @@
 //! The time is a parameter, so that the worlds of `worlds.rs` simulate the same code that runs behind the gate.
 
 mod departure;
+mod number;
 mod shared;
 mod strained;
 
@@ -11,7 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-use super::adaptive::{Adaptive, AttemptSample};
+use super::adaptive::Adaptive;
 use super::gate_events::GateEvents;
 use super::learned::{EndedAttempt, LearnedAdvice, LearnedLimits, Reaction};
 use super::load_signal::LoadSignal;
@@ -53,6 +54,8 @@ pub(super) struct Pool {
     /// The same for `--rate`.
     waits_for_given: bool,
     start: Instant,
+    /// How many were accepted since the newest pause.
+    accepted: usize,
 }
 
 impl Pool {
@@ -80,6 +83,7 @@ impl Pool {
             waits_for_rate: false,
             waits_for_given: false,
             start: now,
+            accepted: 0,
         }
     }
 
@@ -226,8 +230,16 @@ impl Pool {
 
     /// No attempt leaves before `until`. Returns whether that moved the end of the pause later.
     pub(super) fn pause(&mut self, now: Instant, until: Instant, reason: PauseReason) -> bool {
+        let was_open = !self.pause.is_paused();
         let moved = self.pause.pause(now, until, reason);
         if moved {
+            if reason == PauseReason::Outage {
+                self.learned.pause_for_outage(now);
+                if was_open {
+                    self.lower_for_outage(now);
+                }
+            }
+            self.accepted = 0;
             self.spread.begin();
             self.events.paused(until, reason);
             self.rate.iter_mut().for_each(|rate| rate.paused(until, reason));
@@ -271,10 +283,11 @@ impl Pool {
         if signal.may_be_too_soon() && departure.was_kept {
             self.keep_distance();
         }
-        if !signal.is_accepted() {
+        if signal.is_accepted() {
+            self.accepted += usize::from(!is_old);
+            self.limit_accepted = self.limit_accepted.filter(|_| departure.probe);
+        } else {
             self.limit_accepted.get_or_insert(self.slots.limit());
-        } else if !departure.probe {
-            self.limit_accepted = None;
         }
         let mut is_for_number = true;
         match signal {
@@ -321,44 +334,6 @@ impl Pool {
         if let Some(limit) = reaction.in_flight {
             self.uncapped.get_or_insert(self.slots.limit());
             self.set_limit(limit, LimitChangeReason::RefusedAndPaused, now);
-        }
-    }
-
-    fn set_limit(&mut self, limit: usize, reason: LimitChangeReason, now: Instant) {
-        let (departures, ceiling) = (self.slots.departures(), self.ceiling);
-        let adaptive = self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
-        adaptive.cap(limit, departures, now.saturating_duration_since(self.start));
-        self.resize(limit, reason);
-    }
-
-    /// Whether the number in flight explains how this attempt ended: refusals that a learnt rate explains say nothing
-    /// about it, nor do those for which the pool is paused.
-    fn is_for_adaptive(&self, departure: Departure, signal: LoadSignal) -> bool {
-        match signal {
-            LoadSignal::Refused { .. } => false,
-            LoadSignal::Strained { .. } => self.learned.is_idle() && !self.pause.is_paused(),
-            _ => !departure.was_paced,
-        }
-    }
-
-    /// Passes the end of an attempt to the controller, and applies its decision.
-    fn adapt(&mut self, departure: Departure, signal: LoadSignal, now: &impl Fn() -> Instant) {
-        let Some(adaptive) = &mut self.adaptive else { return };
-        let sample = AttemptSample {
-            signal,
-            level: departure.level,
-            limit: departure.limit,
-            full: self.slots.was_full_since(departure.number),
-            number: departure.number,
-            departures: self.slots.departures(),
-            paused: departure.epoch != self.pause.epoch(),
-        };
-        let start = self.start;
-        if let Some(decision) = adaptive.observe(&sample, || now().saturating_duration_since(start)) {
-            self.slots.resize(decision.limit);
-            if let Some(reason) = decision.reason {
-                self.events.limited(decision.limit, reason);
-            }
         }
     }
 

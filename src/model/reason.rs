@@ -76,6 +76,8 @@ pub(crate) enum LimitChangeReason {
     FewerWereSlower,
     /// What was refused was refused for a rate or a window, not for the number in flight.
     NotForNumber,
+    /// An outage followed before many had come at this number.
+    FewCame,
     /// `tune` goes on to the next number of workers.
     NextRung,
 }
@@ -100,6 +102,7 @@ impl fmt::Display for LimitChangeReason {
             Self::NoGain => "more in flight brought nothing",
             Self::FewerWereSlower => "fewer in flight were slower",
             Self::NotForNumber => "the limit is not the number in flight",
+            Self::FewCame => "few came before an outage",
             Self::NextRung => "the next rung",
         })
     }

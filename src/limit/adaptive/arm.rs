@@ -81,6 +81,7 @@ mod tests {
                 level,
                 limit: level,
                 full: true,
+                ramp: usize::MAX,
                 number: 0,
                 departures: 0,
                 paused: false,

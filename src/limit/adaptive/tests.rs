@@ -5,7 +5,16 @@ use proptest::prelude::*;
 use super::*;
 
 fn sample(signal: LoadSignal, level: usize) -> AttemptSample {
-    AttemptSample { signal, level, limit: level, full: true, number: u64::MAX, departures: 0, paused: false }
+    AttemptSample {
+        signal,
+        level,
+        limit: level,
+        full: true,
+        ramp: usize::MAX,
+        number: u64::MAX,
+        departures: 0,
+        paused: false,
+    }
 }
 
 const GOOD: LoadSignal = LoadSignal::Good { latency: Duration::from_millis(50) };
@@ -45,6 +54,33 @@ fn the_start_reaches_the_ceiling_in_three_rounds() {
 }
 
 #[test]
+fn what_is_refused_while_the_pool_grows_after_a_pause_halves_what_was_reached() {
+    let refused = LoadSignal::Overload { latency: Duration::from_millis(5) };
+    for (ramp, limit) in [(usize::MAX, 150), (60, 30), (20, 20)] {
+        let mut adaptive = Adaptive::held_at(49, 300);
+        adaptive.raise(300, 0, Duration::ZERO);
+        let mut adaptive = Adaptive { proven: 10, ..adaptive };
+        for level in 21..24 {
+            let ended = AttemptSample { ramp, ..sample(refused, level) };
+            let _ = adaptive.observe(&ended, || Duration::from_secs(1));
+        }
+        assert_eq!(adaptive.limit(), limit, "{ramp}");
+    }
+}
+
+#[test]
+fn a_number_that_is_raised_again_is_not_proven() {
+    let refused = LoadSignal::Overload { latency: Duration::from_millis(5) };
+    let mut adaptive = Adaptive::held_at(10, 64);
+    adaptive.raise(64, 0, Duration::ZERO);
+    assert_eq!(adaptive.limit(), 64);
+    for _ in 0..3 {
+        let _ = adaptive.observe(&sample(refused, 40), || Duration::from_secs(1));
+    }
+    assert_eq!(adaptive.limit(), 39, "two refusals may be chance");
+}
+
+#[test]
 fn one_pause_is_one_step_back_however_many_were_refused_in_it() {
     let mut adaptive = Adaptive::new(64);
     let refused = LoadSignal::Overload { latency: Duration::from_millis(5) };
@@ -74,7 +110,7 @@ proptest! {
             };
             now += millis;
             let number = number as u64;
-            let ended = AttemptSample { signal, level, limit: level, full, number, departures: number + 1, paused: paused && kind == 0 };
+            let ended = AttemptSample { signal, level, limit: level, full, ramp: if paused { level } else { usize::MAX }, number, departures: number + 1, paused: paused && kind == 0 };
             let decision = adaptive.observe(&ended, || Duration::from_millis(now));
             prop_assert!((1..=max).contains(&adaptive.limit()));
             if let Some(decision) = decision {

@@ -293,6 +293,35 @@ fn what_keeps_its_distance_is_waited_for_exactly_and_the_rest_with_the_ticks_of_
     assert!(exactly(&fixed(4), &[REFUSED, GOOD, GOOD]), "at the rate that was learnt");
 }
 
+#[test]
+fn an_outage_before_many_came_lowers_the_number_in_flight_and_one_after_that_does_not() {
+    let take = |pool: &mut Pool, now| match pool.step(None, NonZeroU32::MIN, now) {
+        TurnStep::Go(departure) => departure,
+        step => panic!("{step:?}"),
+    };
+    for (accepted, limit) in [(0, 8), (10, 10), (599, 150), (600, 300)] {
+        let now = Instant::now();
+        let mut pool = Pool::new(&fixed(300), now);
+        let end = |pool: &mut Pool, departure, signal| {
+            pool.end(departure, Some(signal), || now, || SystemTime::UNIX_EPOCH);
+        };
+        for _ in 0..accepted {
+            let departure = take(&mut pool, now);
+            end(&mut pool, departure, GOOD);
+        }
+        let crowd: Vec<_> = (0..300).map(|_| take(&mut pool, now)).collect();
+        let until = now + ms(500);
+        pool.pause(now, until, PauseReason::Outage);
+        for departure in crowd {
+            end(&mut pool, departure, LoadSignal::Lone503);
+        }
+        assert_eq!(pool.slots.limit(), limit, "{accepted}");
+        let probe = take(&mut pool, until);
+        pool.end(probe, Some(GOOD), || until, || SystemTime::UNIX_EPOCH);
+        assert_eq!(pool.slots.limit(), limit, "{accepted}, after the probe");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_resend_keeps_its_slot_takes_a_rate_token_and_waits_out_a_pause() {
     let gate = Gate::new(&rated(1, "10/s", 1));

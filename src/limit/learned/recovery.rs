@@ -30,6 +30,9 @@ impl LearnedLimits {
         departures: u64,
         (now, clock): (Instant, SystemTime),
     ) -> bool {
+        if let Some(since) = self.out_since.take() {
+            self.strain.skip(left.saturating_duration_since(since));
+        }
         let was_idle = self.is_idle();
         self.begin_cycle(left, departures, (now, clock));
         was_idle && !self.is_idle()

@@ -19,14 +19,10 @@ use tokio::time::Instant;
 
 use super::EndedAttempt;
 use super::failure_allowance::FailureAllowance;
+use super::newest_outcomes::{KEPT, NewestOutcomes};
 use super::rate_trial::{RateTrial, RefusalCause, TrialState};
 use super::strain_span::{LOWERED, PacedRun, StrainSpan};
 
-/// How many of the newest outcomes are kept.
-const KEPT: usize = 64;
-/// What is accepted at a number in flight, or a higher one, must be this many times what is refused there; otherwise the
-/// number explains the refusal.
-const TIMES_ACCEPTED: usize = 2;
 /// A refusal at this part of the highest number in flight that was accepted counts whole …
 const LOWER: f64 = 0.85;
 /// … one above it counts less: where the number is one too high, a few are refused and most are accepted.
@@ -52,6 +48,10 @@ const FORGETS: f64 = 0.6;
 /// A span that is longer than this, in seconds, and has so many outcomes, is followed by a new one.
 const SPAN_MOST: f64 = 1.0;
 const SPAN_OUTCOMES: f64 = 48.0;
+/// If this share is strained, as many as are kept are not accepted in a row.
+const OFTEN: f64 = 0.1;
+/// … nor for so many times as long as an answer takes.
+const ROUNDS: u32 = 5;
 /// Where fewer in flight would not help, so many that were accepted show a rate …
 const ACCEPTED: f64 = 6.0;
 /// … unless more than this share is refused.
@@ -98,18 +98,10 @@ pub(in crate::limit) enum StrainVerdict {
     MoreThanChance,
 }
 
-#[derive(Debug, Clone, Copy, Default)]
-struct StrainOutcome {
-    number: u64,
-    level: u32,
-    is_strained: bool,
-}
-
 /// What is known of strained answers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Strain {
-    newest: [StrainOutcome; KEPT],
-    next: usize,
+    newest: NewestOutcomes,
     span: Option<StrainSpan>,
     before: Option<StrainSpan>,
     paced: Option<PacedRun>,
@@ -126,35 +118,15 @@ pub(super) struct Strain {
     allowance: Option<FailureAllowance>,
     /// Since when a share of the answers is strained that is worth a trial.
     since: Option<Instant>,
+    newest_strained: Option<Instant>,
+    is_forgotten: bool,
     /// Of the departures from this one on, so many were strained.
     cohort: (u64, u32),
 }
 
-impl Default for Strain {
-    fn default() -> Self {
-        Self {
-            newest: [StrainOutcome::default(); KEPT],
-            next: 0,
-            span: None,
-            before: None,
-            paced: None,
-            trial: None,
-            chance: None,
-            found: None,
-            denials: 0,
-            denied_until: None,
-            allowance: None,
-            since: None,
-            cohort: (0, 0),
-        }
-    }
-}
-
 impl Strain {
     fn keep(&mut self, ended: &EndedAttempt, is_strained: bool) {
-        let level = u32::try_from(ended.level).unwrap_or(u32::MAX);
-        self.newest[self.next] = StrainOutcome { number: ended.number, level, is_strained };
-        self.next = (self.next + 1) % KEPT;
+        self.newest.keep(ended, is_strained);
         if let Some(allowance) = &mut self.allowance {
             allowance.ended();
         }
@@ -187,6 +159,12 @@ impl Strain {
         false
     }
 
+    /// The pool was paused for so long by an outage, in which nothing could be learnt.
+    pub(super) fn skip(&mut self, pause: Duration) {
+        let began = self.span.as_mut().map(|span| &mut span.began);
+        began.into_iter().chain(&mut self.since).for_each(|began| *began += pause);
+    }
+
     /// Whether a lower rate is being tried.
     pub(super) fn is_trying(&self) -> bool {
         self.trial.is_some()
@@ -195,6 +173,21 @@ impl Strain {
     /// Whether a rate may not grow, because the trial is for it.
     pub(super) fn holds(&self, rate: f64) -> bool {
         self.trial.is_some_and(|trial| trial.state == TrialState::Held || rate >= trial.rate * GROWN)
+    }
+
+    /// Forgets what was strained before the number in flight was lowered, if that has helped: many were accepted in a row,
+    /// with fewer in flight than with the answer of this level, which is strained again. Neither a rate nor chance explains
+    /// that. `usual`: how long an answer takes.
+    pub(super) fn forget_if_lowered(&mut self, level: usize, usual: Duration, now: Instant) {
+        let is_long =
+            self.newest_strained.is_some_and(|at| now.saturating_duration_since(at) >= usual * ROUNDS);
+        let was_often =
+            self.both().is_some_and(|span| span.strained >= OFTEN * (span.outcomes() - KEPT as f64));
+        let is_fast = 4.0 * usual.as_secs_f64() <= LASTS;
+        if is_fast && !self.is_forgotten && is_long && was_often && self.newest.are_accepted_below(level) {
+            self.forget();
+            self.is_forgotten = true;
+        }
     }
 
     /// Takes note of a strained answer; `rate` is the one that is learnt. Returns what it means by itself; `None`: that
@@ -206,6 +199,7 @@ impl Strain {
         now: Instant,
     ) -> Option<StrainVerdict> {
         self.keep(ended, true);
+        self.newest_strained = Some(now);
         if let Some(chance) = self.chance {
             if !self.is_more_than(chance, ended.number) {
                 return Some(StrainVerdict::Chance);
@@ -256,7 +250,7 @@ impl Strain {
         if ended.number < span.from {
             return None;
         }
-        let is_explained = self.is_explained(ended.level, span.from);
+        let is_explained = self.newest.explain(ended.level, span.from);
         let mut span = span;
         span.strained += 1.0;
         let highest = span.highest.max(self.before.map_or(0, |before| before.highest));
@@ -278,15 +272,6 @@ impl Strain {
             self.span = Some(StrainSpan::new(now, ended.departures, rate));
         }
         None
-    }
-
-    /// Whether the number in flight explains a refusal: of those that left since, hardly any were accepted at this number
-    /// or a higher one.
-    fn is_explained(&self, level: usize, from: u64) -> bool {
-        let level = u32::try_from(level).unwrap_or(u32::MAX);
-        let since = self.newest.iter().filter(|it| it.number >= from && it.level >= level);
-        let (strained, all) = since.fold((0, 0), |sum, it| (sum.0 + usize::from(it.is_strained), sum.1 + 1));
-        all - strained < TIMES_ACCEPTED * strained.max(2)
     }
 
     /// Whether more fail among so many departures than chance brings about.
@@ -355,17 +340,10 @@ impl Strain {
 
     fn begin_trial(&mut self, rate: f64, departures: u64, state: TrialState, now: Instant) {
         let share_before =
-            self.both().map_or(1.0, |span| span.share()).min(self.newest_share()).clamp(SHARE, 1.0);
+            self.both().map_or(1.0, |span| span.share()).min(self.newest.share()).clamp(SHARE, 1.0);
         let trial = RateTrial::new(rate, departures, share_before, state);
         self.trial = (!self.is_denied(now)).then_some(trial);
         self.forget();
-    }
-
-    /// The share of the newest outcomes that were strained. A trial begins after more of them than usual.
-    fn newest_share(&self) -> f64 {
-        let known = self.newest.iter().filter(|it| it.number > 0);
-        let (strained, all) = known.fold((0, 0), |sum, it| (sum.0 + u32::from(it.is_strained), sum.1 + 1));
-        if all < KEPT { 1.0 } else { f64::from(strained) / KEPT as f64 }
     }
 
     fn forget(&mut self) {
@@ -578,6 +556,50 @@ mod tests {
             assert!(!crowd.strain.is_trying());
             assert_eq!(crowd.strain.allowance.map(|it| it.share), share);
         }
+    }
+
+    /// A burst of which an eighth is refused, then so many with fewer in flight, then a few more that are refused above them.
+    fn lowered(accepted: u64, usual: Duration) -> Crowd {
+        let mut crowd = Crowd::new();
+        crowd.send((600, 600), |n| if n % 2 == 0 { 60 } else { 30 }, |n| n % 8 == 1 || n == 600);
+        crowd.send((accepted, 60), |_| 19, |_| false);
+        crowd.strain.forget_if_lowered(20, usual, crowd.now);
+        crowd.send((80, 60), |n| if n % 20 == 0 { 20 } else { 19 }, |n| n % 20 == 0);
+        crowd
+    }
+
+    #[test]
+    fn what_was_refused_before_the_number_was_lowered_shows_no_rate() {
+        let usual = Duration::from_millis(15);
+        let crowd = lowered(64, usual);
+        assert_eq!(crowd.strain.rate_to_try(usual, false, crowd.now), None);
+        let crowd = lowered(63, usual);
+        assert!(
+            crowd.strain.rate_to_try(usual, false, crowd.now).is_some(),
+            "too few were accepted in a row"
+        );
+        let slow = Duration::from_millis(600);
+        let crowd = lowered(64, slow);
+        assert!(
+            crowd.strain.rate_to_try(slow, false, crowd.now).is_some(),
+            "they were accepted in two rounds"
+        );
+    }
+
+    #[test]
+    fn a_pause_for_an_outage_does_not_count() {
+        let mut crowd = Crowd::new();
+        let refused = |crowd: &mut Crowd, count| {
+            crowd.send((count, 200), |n| if n % 2 == 0 { 20 } else { 8 }, |n| n % 8 == 1);
+        };
+        refused(&mut crowd, 320);
+        crowd.now += Duration::from_secs(5);
+        crowd.strain.skip(Duration::from_secs(5));
+        refused(&mut crowd, 60);
+        assert_eq!(crowd.rate_to_try(), None, "less than two seconds");
+        refused(&mut crowd, 420);
+        let rate = crowd.rate_to_try().unwrap();
+        assert!((155.0..=180.0).contains(&rate), "{rate}");
     }
 
     #[test]

@@ -36,6 +36,9 @@ impl LearnedLimits {
     ) -> StrainVerdict {
         let rate = self.rate.as_ref().map(LearnedRate::per_second);
         let is_trying = self.strain.is_trying();
+        if rate.is_none() {
+            self.strain.forget_if_lowered(ended.level, usual, now);
+        }
         let verdict = self.strain.strained(ended, rate, now);
         match verdict {
             Some(StrainVerdict::FoundChance) => {

@@ -1,0 +1,64 @@
+//! The number in flight: what changes it.
+
+use tokio::time::Instant;
+
+use super::super::LoadSignal;
+use super::super::adaptive::{Adaptive, AttemptSample, START};
+use super::{Departure, Pool};
+use crate::model::LimitChangeReason;
+
+impl Pool {
+    /// An outage of which too many in flight may be the cause: the limit was not even accepted twice since the pause before.
+    pub(super) fn lower_for_outage(&mut self, now: Instant) {
+        let limit = self.slots.limit();
+        let lower = (limit / 2).min(self.accepted.max(START));
+        if self.accepted < limit * 2 && lower < limit && lower > 0 {
+            self.limit_accepted = None;
+            self.set_limit(lower, LimitChangeReason::FewCame, now);
+        }
+    }
+
+    pub(super) fn set_limit(&mut self, limit: usize, reason: LimitChangeReason, now: Instant) {
+        let (departures, ceiling) = (self.slots.departures(), self.ceiling);
+        let adaptive = self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
+        let now = now.saturating_duration_since(self.start);
+        if limit > self.slots.limit() {
+            adaptive.raise(limit, departures, now);
+        } else {
+            adaptive.cap(limit, departures, now);
+        }
+        self.resize(limit, reason);
+    }
+
+    /// Whether the number in flight explains how this attempt ended: refusals that a learnt rate explains say nothing
+    /// about it, nor do those for which the pool is paused.
+    pub(super) fn is_for_adaptive(&self, departure: Departure, signal: LoadSignal) -> bool {
+        match signal {
+            LoadSignal::Refused { .. } => false,
+            LoadSignal::Strained { .. } => self.learned.is_idle() && !self.pause.is_paused(),
+            _ => !departure.was_paced,
+        }
+    }
+
+    /// Passes the end of an attempt to the controller, and applies its decision.
+    pub(super) fn adapt(&mut self, departure: Departure, signal: LoadSignal, now: &impl Fn() -> Instant) {
+        let Some(adaptive) = &mut self.adaptive else { return };
+        let sample = AttemptSample {
+            signal,
+            level: departure.level,
+            limit: departure.limit,
+            full: self.slots.was_full_since(departure.number),
+            ramp: self.pause.ramp().unwrap_or(usize::MAX),
+            number: departure.number,
+            departures: self.slots.departures(),
+            paused: departure.epoch != self.pause.epoch(),
+        };
+        let start = self.start;
+        if let Some(decision) = adaptive.observe(&sample, || now().saturating_duration_since(start)) {
+            self.slots.resize(decision.limit);
+            if let Some(reason) = decision.reason {
+                self.events.limited(decision.limit, reason);
+            }
+        }
+    }
+}
