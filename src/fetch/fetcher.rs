@@ -30,7 +30,9 @@ use tokens::TokensOfJob;
 
 use page_budget::PageBudget;
 
-use next_attempt::{AttemptEnd, BeforeAttempt, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt};
+use next_attempt::{
+    AttemptEnd, BeforeAttempt, FailuresOfJob, GivenUp, NextAttempt, RefusalsOfJob, SentAttempt,
+};
 
 use super::classify::{Classifier, Offload, SameErrors};
 use super::cookies::CookieJar;
@@ -92,10 +94,7 @@ struct Tries {
     attempts: u32,
     /// Requests that cost the SKU nothing because the load explains their failures.
     strained: u32,
-    /// How often the job failed, in a way that another attempt may mend.
-    failures: u32,
-    first_failed: Option<Instant>,
-    last_failed: Option<Instant>,
+    failures: FailuresOfJob,
     refusals: RefusalsOfJob,
     /// When the last attempt started.
     sent: Option<std::time::Instant>,
@@ -256,7 +255,7 @@ impl<T: Transport> Fetcher<T> {
                 continue;
             }
             if let Some((fault, attempts)) =
-                tries.pending.take_if(|_| self.have_others_come(tries.first_failed))
+                tries.pending.take_if(|_| self.have_others_come(tries.failures.first))
             {
                 tries.attempts = attempts;
                 return Outcome::Failed(fault);

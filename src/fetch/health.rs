@@ -229,13 +229,28 @@ impl Health {
         {
             return self.hold(&mut state, now, fault);
         }
-        if !may_be_load(fault.cause) || !state.firsts.explain(attempt.failures, attempt.is_last) {
+        if !may_be_load(fault.cause)
+            || !state.firsts.explain(attempt.failures, (attempt.is_last, attempt.by_load))
+        {
             return Advice::Retry;
         }
         match attempt.failed_before {
             Some(before) if !state.has_answered_since(before) => Advice::MayBeStrained,
             _ => Advice::Strained,
         }
+    }
+
+    /// Whether load explains all failures of a SKU, this one included. `before` is the chance that it explains the earlier
+    /// ones, from 0 to 1.
+    #[must_use]
+    pub(super) fn is_by_load(&self, cause: Cause, before: f64) -> bool {
+        may_be_load(cause) && self.lock().firsts.are_by_load(before)
+    }
+
+    /// The chance that an attempt fails for the load now, from 0 to 1.
+    #[must_use]
+    pub(super) fn share_by_load(&self) -> f64 {
+        self.lock().firsts.share_by_load()
     }
 
     /// A retry is about to be made.

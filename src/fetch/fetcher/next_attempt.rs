@@ -26,6 +26,16 @@ const FORBIDDEN_ALONE: u32 = 3;
 /// After so many refused probes a job lets another one be the probe: it may be refused for itself.
 const PROBES_IN_A_ROW: u32 = 3;
 
+/// How often one job failed so far, in a way that another attempt may mend.
+#[derive(Default)]
+pub(super) struct FailuresOfJob {
+    count: u32,
+    pub(super) first: Option<Instant>,
+    newest: Option<Instant>,
+    /// The chance that the load explains them all, from 0 to 1.
+    by_load: Option<f64>,
+}
+
 /// The refusals of one job so far.
 #[derive(Default)]
 pub(super) struct RefusalsOfJob {
@@ -187,10 +197,10 @@ impl<T: Transport> Fetcher<T> {
         tries: &mut Tries,
         sent: &SentAttempt<'_>,
     ) -> (NextAttempt, bool) {
-        tries.failures += 1;
+        tries.failures.count += 1;
         tries.pending = None;
-        let is_last = tries.failures > self.retry.retries;
-        let draw = self.draw(backoff, tries.failures - 1);
+        let is_last = tries.failures.count > self.retry.retries;
+        let draw = self.draw(backoff, tries.failures.count - 1);
         // A status below 400 is retried only where --retry-on names it: the API works, the answer is not ready yet.
         if matches!(fault.cause, Cause::Status(..400)) {
             self.health.record_not_ready();
@@ -202,8 +212,9 @@ impl<T: Transport> Fetcher<T> {
             return (next, false);
         }
         let now = Instant::now();
-        let first_failed = *tries.first_failed.get_or_insert(now);
-        let failed_before = tries.last_failed.replace(now);
+        let first_failed = *tries.failures.first.get_or_insert(now);
+        let failed_before = tries.failures.newest.replace(now);
+        let by_load = tries.failures.by_load.unwrap_or(1.0);
         if self.initial_connects.is_closed() {
             self.health.record_connected();
         }
@@ -213,11 +224,15 @@ impl<T: Transport> Fetcher<T> {
             left: sent.left,
             number: sent.before.number,
             is_first: sent.is_first,
-            failures: tries.failures,
+            failures: tries.failures.count,
             first_failed,
             failed_before,
             is_last: is_last && self.retry.sends_refused_again,
+            by_load,
         });
+        if !matches!(advice, Advice::Hold { .. }) {
+            tries.failures.by_load = Some(by_load * self.health.share_by_load());
+        }
         let next = match advice {
             Advice::Stop(reason) => {
                 self.shutdown.trigger(reason);
@@ -228,8 +243,9 @@ impl<T: Transport> Fetcher<T> {
                     self.gate.pause(Instant::now() + pause.length, PauseReason::Outage);
                     tries.asks_known = pause.asks_known;
                 }
-                tries.pending = is_last.then(|| (fault.clone(), tries.attempts + tries.strained));
-                tries.failures -= 1;
+                let has_failed = is_last && !self.health.is_by_load(fault.cause, by_load);
+                tries.pending = has_failed.then(|| (fault.clone(), tries.attempts + tries.strained));
+                tries.failures.count -= 1;
                 tries.attempts = sent.before.attempts;
                 let end = if tries.asks_known { QueueEnd::Front } else { QueueEnd::Back };
                 NextAttempt::After(Duration::ZERO, end)
@@ -246,8 +262,8 @@ impl<T: Transport> Fetcher<T> {
             Advice::Strained => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;
-                let wait =
-                    strained_step(tries.failures).map_or(Duration::ZERO, |step| self.draw(backoff, step));
+                let wait = strained_step(tries.failures.count)
+                    .map_or(Duration::ZERO, |step| self.draw(backoff, step));
                 return (NextAttempt::After(wait, QueueEnd::Front), true);
             }
             Advice::Retry if is_last => {
@@ -256,8 +272,9 @@ impl<T: Transport> Fetcher<T> {
             }
             Advice::Retry => {
                 self.health.retried();
-                let is_last_next = tries.failures == self.retry.retries;
-                let wait = if is_last_next { self.draw(last_backoff, tries.failures - 1) } else { draw };
+                let is_last_next = tries.failures.count == self.retry.retries;
+                let wait =
+                    if is_last_next { self.draw(last_backoff, tries.failures.count - 1) } else { draw };
                 NextAttempt::After(wait, QueueEnd::Back)
             }
         };
@@ -273,7 +290,7 @@ impl<T: Transport> Fetcher<T> {
     ) -> LoadSignal {
         let latency = Duration::ZERO;
         // A SKU that fails again and again while others come says nothing about the load: the API answers.
-        let is_alone = tries.failures >= FAILS_ALONE && self.have_others_come(tries.first_failed);
+        let is_alone = tries.failures.count >= FAILS_ALONE && self.have_others_come(tries.failures.first);
         match fault.cause {
             Cause::Status(500 | 502..=504) if is_alone && !is_strained => LoadSignal::Cheap,
             Cause::Status(status @ (500 | 502..=504)) if is_strained => {
@@ -371,6 +388,7 @@ fn strained_step(failures: u32) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::fetcher;
     use super::*;
 
     #[test]
@@ -378,5 +396,27 @@ mod tests {
         // 30 attempts at most; half of the longest wait of each step, in seconds.
         let waits = (1..30).filter_map(strained_step).map(|step| 0.5 * f64::from(1_u32 << step) / 2.0);
         assert!(waits.sum::<f64>() >= 60.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_failed_for_the_load_has_not_failed_because_an_outage_begins() {
+        let fetcher = fetcher(|_| unreachable!(), 4, "503");
+        let fault = Fault::new(Cause::Status(503), "boom");
+        let before = BeforeAttempt { attempts: 0, number: 400 };
+        let fail = |seq, tries: &mut Tries| {
+            let sent = SentAttempt { seq: Seq(seq), left: Instant::now(), is_first: true, before: &before };
+            fetcher.after_fault(&fault, tries, &sent)
+        };
+        fetcher.health.answered(Instant::now(), AnsweredFor::FirstAttempt);
+        for seq in 0..20 {
+            let _ = fail(seq, &mut Tries::default());
+        }
+        for (by_load, has_failed) in [(0.5, false), (1e-4, true)] {
+            let failures = FailuresOfJob { count: 4, by_load: Some(by_load), ..FailuresOfJob::default() };
+            let mut tries = Tries { failures, ..Tries::default() };
+            let next = fail(30, &mut tries);
+            assert!(matches!(next.0, NextAttempt::After(..)));
+            assert_eq!((tries.failures.count, tries.pending.is_some()), (4, has_failed), "{by_load}");
+        }
     }
 }

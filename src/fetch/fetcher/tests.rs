@@ -17,10 +17,10 @@ use crate::model::{
     Answer, Cause, Content, Event, Fingerprint, Key, Mask, Request, Seq, Size, StatusSet, StopReason,
 };
 
-type SendResult = Result<RawAnswer, SendError>;
+pub(super) type SendResult = Result<RawAnswer, SendError>;
 
 /// Answers the n-th request by a function, without delay, and records when and how it was sent.
-struct Scripted<F> {
+pub(super) struct Scripted<F> {
     answer: F,
     sent: Mutex<Vec<(Duration, Reuse)>>,
     start: Instant,
@@ -56,7 +56,7 @@ fn send_error(cause: Cause, resend: Resend) -> SendResult {
     Err(SendError { fault: Fault::new(cause, "boom"), resend })
 }
 
-fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
+pub(super) fn fetcher<F: Fn(usize) -> SendResult + Send + Sync>(
     answer: F,
     retries: u32,
     retry_on: &str,

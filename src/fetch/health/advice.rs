@@ -27,6 +27,8 @@ pub(in crate::fetch) struct FailedAttempt<'a> {
     pub(in crate::fetch) failed_before: Option<Instant>,
     /// No retry is left.
     pub(in crate::fetch) is_last: bool,
+    /// The chance that the load explains the earlier failures of its SKU, from 0 to 1.
+    pub(in crate::fetch) by_load: f64,
 }
 
 /// What a failed attempt should lead to.

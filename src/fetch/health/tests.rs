@@ -28,6 +28,7 @@ fn first_of(seq: u32, fault: &Fault) -> FailedAttempt<'_> {
         first_failed: now,
         failed_before: None,
         is_last: false,
+        by_load: 1.0,
     }
 }
 
@@ -323,6 +324,27 @@ async fn load_explains_what_several_skus_get_while_others_come() {
     assert_eq!(health.failed(again), Advice::MayBeStrained, "nothing came since");
     let timeout = fault(Cause::Timeout);
     assert_eq!(health.failed(first_of(20, &timeout)), Advice::Retry, "a timeout is charged");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sku_that_failed_beside_many_others_may_fail_once_beside_few() {
+    let (health, failed) = (new(64), fault(Cause::Status(503)));
+    let first = first_of(0, &failed);
+    (0..40).for_each(|seq| drop(health.failed(first_of(seq, &failed))));
+    come(&health);
+    let by_load = health.share_by_load().powi(4);
+    for seq in 40..104 {
+        tokio::time::advance(Duration::from_millis(10)).await;
+        if seq % 16 == 0 {
+            let _ = health.failed(first_of(seq, &failed));
+        }
+        come(&health);
+    }
+    let left = Instant::now();
+    let fifth = FailedAttempt { failures: 5, left, is_first: false, is_last: true, by_load, ..first };
+    assert_eq!(health.failed(fifth), Advice::Strained);
+    let beside_few = FailedAttempt { by_load: health.share_by_load().powi(4), ..fifth };
+    assert_eq!(health.failed(beside_few), Advice::Retry, "and it fails");
 }
 
 #[tokio::test(start_paused = true)]
