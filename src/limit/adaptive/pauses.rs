@@ -42,6 +42,12 @@ impl Adaptive {
         self.enter(Mode::Hold, departures);
     }
 
+    /// The pool is paused for an outage of which too many in flight may be the cause. From this lower limit it grows fast.
+    pub(in crate::limit) fn lower_for_outage(&mut self, limit: usize, departures: u64, now: Duration) {
+        self.cap(limit, departures, now);
+        self.step = None;
+    }
+
     /// The number was lowered for what had nothing to do with it, to less than this: it may grow to this again at once.
     pub(in crate::limit) fn raise(&mut self, limit: usize, departures: u64, now: Duration) {
         let proven = self.limit;

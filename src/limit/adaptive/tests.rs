@@ -81,6 +81,25 @@ fn a_number_that_is_raised_again_is_not_proven() {
 }
 
 #[test]
+fn a_number_that_an_outage_lowered_grows_by_half_and_one_that_a_cap_lowered_by_one() {
+    for (is_outage, grown) in [(true, 30), (false, 21)] {
+        let mut adaptive = Adaptive::held_at(300, 300);
+        if is_outage {
+            adaptive.lower_for_outage(20, 0, Duration::ZERO);
+        } else {
+            adaptive.cap(20, 0, Duration::ZERO);
+        }
+        let mut most = 20;
+        for departures in 1..70 {
+            let ended = AttemptSample { number: departures, departures, ..sample(GOOD, adaptive.limit()) };
+            let _ = adaptive.observe(&ended, || Duration::from_secs(20));
+            most = most.max(adaptive.limit());
+        }
+        assert_eq!(most, grown, "{is_outage}");
+    }
+}
+
+#[test]
 fn one_pause_is_one_step_back_however_many_were_refused_in_it() {
     let mut adaptive = Adaptive::new(64);
     let refused = LoadSignal::Overload { latency: Duration::from_millis(5) };

@@ -22,10 +22,10 @@ impl Pool {
         let (departures, ceiling) = (self.slots.departures(), self.ceiling);
         let adaptive = self.adaptive.get_or_insert_with(|| Adaptive::held_at(limit, ceiling));
         let now = now.saturating_duration_since(self.start);
-        if limit > self.slots.limit() {
-            adaptive.raise(limit, departures, now);
-        } else {
-            adaptive.cap(limit, departures, now);
+        match reason {
+            _ if limit > self.slots.limit() => adaptive.raise(limit, departures, now),
+            LimitChangeReason::FewCame => adaptive.lower_for_outage(limit, departures, now),
+            _ => adaptive.cap(limit, departures, now),
         }
         self.resize(limit, reason);
     }
