@@ -98,7 +98,12 @@ fn interrupted(redis: &mut RedisServer, is_killed: bool, slack: &Slack) -> Optio
     let store = redis.url("?key=gone");
     let begin = |dir| run(dir, &server, &store, &["--rate", "200/s", "-c", "32"]).spawn();
     let mut runs: Vec<_> = dirs.iter().map(begin).collect();
-    runs[0].wait_until(|| server.count() > 100);
+    // A process that starts without the store ends at once.
+    let has_begun = |process: usize| {
+        let prefix = format!("{process}-");
+        server.requests().iter().any(|seen| seen.sku.starts_with(&prefix))
+    };
+    runs[0].wait_until(|| server.count() > 100 && (0..4).all(has_begun));
     let gone = Instant::now();
     if is_killed {
         redis.kill();
