@@ -48,7 +48,7 @@ const FORGETS: f64 = 0.6;
 /// A span that is longer than this, in seconds, and has so many outcomes, is followed by a new one.
 const SPAN_MOST: f64 = 1.0;
 const SPAN_OUTCOMES: f64 = 48.0;
-/// If this share is strained, as many as are kept are not accepted in a row.
+/// Where chance or a rate strains this share, as many as are kept are not accepted in a row …
 const OFTEN: f64 = 0.1;
 /// … nor for so many times as long as an answer takes.
 const ROUNDS: u32 = 5;
@@ -119,6 +119,8 @@ pub(super) struct Strain {
     /// Since when a share of the answers is strained that is worth a trial.
     since: Option<Instant>,
     newest_strained: Option<Instant>,
+    /// What was strained before the number in flight was lowered was forgotten. To be refused as much once more shows that
+    /// the number does not explain it.
     is_forgotten: bool,
     /// Of the departures from this one on, so many were strained.
     cohort: (u64, u32),
@@ -183,6 +185,7 @@ impl Strain {
             self.newest_strained.is_some_and(|at| now.saturating_duration_since(at) >= usual * ROUNDS);
         let was_often =
             self.both().is_some_and(|span| span.strained >= OFTEN * (span.outcomes() - KEPT as f64));
+        // Otherwise the number is lowered for longer before a rate is tried.
         let is_fast = 4.0 * usual.as_secs_f64() <= LASTS;
         if is_fast && !self.is_forgotten && is_long && was_often && self.newest.are_accepted_below(level) {
             self.forget();
@@ -578,6 +581,11 @@ mod tests {
             crowd.strain.rate_to_try(usual, false, crowd.now).is_some(),
             "too few were accepted in a row"
         );
+        let mut crowd = lowered(63, usual);
+        crowd.strain.is_forgotten = true;
+        crowd.send((64, 60), |_| 19, |_| false);
+        crowd.strain.forget_if_lowered(20, usual, crowd.now);
+        assert!(crowd.strain.rate_to_try(usual, false, crowd.now).is_some(), "once");
         let slow = Duration::from_millis(600);
         let crowd = lowered(64, slow);
         assert!(

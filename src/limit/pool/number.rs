@@ -8,7 +8,8 @@ use super::{Departure, Pool};
 use crate::model::LimitChangeReason;
 
 impl Pool {
-    /// An outage of which too many in flight may be the cause: the limit was not even accepted twice since the pause before.
+    /// An outage pauses the pool. Too many in flight may be its cause, where fewer than twice the limit were accepted since
+    /// the pause before.
     pub(super) fn lower_for_outage(&mut self, now: Instant) {
         let limit = self.slots.limit();
         let lower = (limit / 2).min(self.accepted.max(START));
