@@ -71,7 +71,7 @@ pub(super) struct AttemptSample {
     pub(super) limit: usize,
     /// … and (nearly) all of them were, then or soon after.
     pub(super) full: bool,
-    /// How many growth after a pause lets be in flight now.
+    /// How many may be in flight now, while the pool grows after a pause.
     pub(super) ramp: usize,
     /// Which departure it was, from 0.
     pub(super) number: u64,
@@ -252,7 +252,7 @@ impl Adaptive {
             if self.arm.bad as f64 <= self.tolerated() {
                 return None;
             }
-            // At most halved, as far as it was reached: the first few may have had bad luck.
+            // What was reached is at most halved: the first few may have had bad luck.
             self.limit = (self.lowest_refused - 1).max(self.limit.min(sample.ramp) / 2).max(1);
             self.step = Some(1);
             // What else was refused in the same try is no further failure.

@@ -48,9 +48,9 @@ const FORGETS: f64 = 0.6;
 /// A span that is longer than this, in seconds, and has so many outcomes, is followed by a new one.
 const SPAN_MOST: f64 = 1.0;
 const SPAN_OUTCOMES: f64 = 48.0;
-/// Where chance or a rate strains this share, as many as are kept are not accepted in a row …
+/// Where chance or a limit on the rate fails this share, the newest outcomes that are kept are never all accepted …
 const OFTEN: f64 = 0.1;
-/// … nor for so many times as long as an answer takes.
+/// … nor is anything accepted without a failure for so many times as long as an answer takes.
 const ROUNDS: u32 = 5;
 /// Where fewer in flight would not help, so many that were accepted show a rate …
 const ACCEPTED: f64 = 6.0;
@@ -185,7 +185,7 @@ impl Strain {
             self.newest_strained.is_some_and(|at| now.saturating_duration_since(at) >= usual * ROUNDS);
         let was_often =
             self.both().is_some_and(|span| span.strained >= OFTEN * (span.outcomes() - KEPT as f64));
-        // Otherwise the number is lowered for longer before a rate is tried.
+        // Where answers take longer, so does the time before a rate is tried.
         let is_fast = 4.0 * usual.as_secs_f64() <= LASTS;
         if is_fast && !self.is_forgotten && is_long && was_often && self.newest.are_accepted_below(level) {
             self.forget();
