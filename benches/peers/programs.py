@@ -10,7 +10,11 @@ CURL = "curl -Z"
 AIOHTTP = "aiohttp"
 SKU = "skufetch"
 RATED = "skufetch --rate 1000000/s"
+AGAIN = "skufetch again"
+CHANGES = "skufetch again --changes"
 EVERYONE = [BARE, HYPER, CURL, AIOHTTP, SKU, RATED]
+# These run over the output of the run before.
+OVER_OLD = {AGAIN, CHANGES}
 
 # curl 7.88 caps --parallel-max there, in silence.
 CURL_MOST = 300
@@ -76,7 +80,13 @@ def rated(bench, task):
     return skufetch(bench, task, "--rate", "1000000/s")
 
 
-COMMANDS = {BARE: bare, HYPER: hyper, CURL: curl, AIOHTTP: aiohttp, SKU: skufetch, RATED: rated}
+def changes(bench, task):
+    """With the file of changes, for which old and new bodies are compared."""
+    return skufetch(bench, task, "--changes", bench.path("out.changes"))
+
+
+COMMANDS = {BARE: bare, HYPER: hyper, CURL: curl, AIOHTTP: aiohttp, SKU: skufetch, RATED: rated,
+            AGAIN: skufetch, CHANGES: changes}
 
 
 def check(name, bench, task, use):
@@ -86,7 +96,7 @@ def check(name, bench, task, use):
         came, wanted = int(use.printed.split()[0]), task.count * task.body
     elif name == AIOHTTP:
         came, wanted = int(use.printed.split()[0]), task.count
-    elif name in (SKU, RATED):
+    elif name in (SKU, RATED, *OVER_OLD):
         with open(bench.path("out.json"), "rb") as out:
             came, wanted = lines(out), task.count + 2
     if came is not None and came != wanted:

@@ -1,7 +1,7 @@
 """Scenarios that ask what a SKU costs: the server answers at once, and everyone runs in turns."""
 from statistics import median
 
-from .programs import BARE, COMMANDS, EVERYONE, HYPER, RATED, SKU, Task, check
+from .programs import AGAIN, BARE, CHANGES, COMMANDS, EVERYONE, OVER_OLD, RATED, SKU, Task, check
 from .servers import Nginx, product
 from .table import ratio, section
 from .workbench import Workbench, say
@@ -19,7 +19,7 @@ def in_turns(bench, task, names, runs, warm_up=True):
     for turn in range(-1 if warm_up else 0, runs):
         for name, command in commands.items():
             say(f"  {'warm-up' if turn < 0 else f'run {turn + 1}'}: {name}")
-            use = bench.run(command, limit)
+            use = bench.run(command, limit, keep=name in OVER_OLD)
             check(name, bench, task, use)
             if turn >= 0:
                 seen[name].append(use)
@@ -94,6 +94,13 @@ def large(asked):
     """bodies of 100 KB"""
     # What is larger is checked and written by us alone, so that no ratio is promised here.
     measure(asked, "large", "Plain HTTP/1.1, bodies of 100 KB.", count=2_000, body=100 * KB, most=None)
+
+
+def again(asked):
+    """the same run over the output of the last one, where nothing changed"""
+    for name, body, count in [("again", 1200, 20_000), ("again, 100 KB", 100 * KB, 2_000)]:
+        measure(asked, name, "Plain HTTP/1.1: a run without an old output, then the same over it. Every answer is then a 304 "
+                "without a body, and the old value is kept.", count=count, body=body, most=None, names=[BARE, SKU, AGAIN, CHANGES])
 
 
 def million(asked):

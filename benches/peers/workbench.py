@@ -80,9 +80,10 @@ class Workbench:
             if name.startswith("out."):
                 os.remove(self.path(name))
 
-    def run(self, command, limit=900):
-        """Runs one program to its end, for at most `limit` seconds."""
-        self.clear_output()
+    def run(self, command, limit=900, keep=False):
+        """Runs one program to its end, for at most `limit` seconds. `keep`: over the output of the run before."""
+        if not keep:
+            self.clear_output()
         with open(self.path("printed"), "w+") as out, open(self.path("complaints"), "w+") as errors:
             child = subprocess.Popen([yardstick("stopwatch"), self.path("took"), *command], stdin=subprocess.DEVNULL,
                                      stdout=out, stderr=errors, cwd=self.folder, env=ENV, process_group=0)

@@ -4,10 +4,11 @@
 //! This only finds where keys and values begin and end; whether a value is JSON is checked by
 //! [`crate::json::compact`], value by value.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Read};
 
 use memchr::memchr2;
 
+use crate::collect::previous::line_window::LineWindow;
 use crate::json::compact;
 
 /// A value beyond this is no answer, but a file whose first bracket was never closed.
@@ -147,40 +148,22 @@ impl<R: BufRead> JsonText<R> {
 
     /// Appends the value that begins here as it is written.
     pub(crate) fn value(&mut self, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        self.gap()?;
-        let mut depth = 0u32;
-        loop {
-            let Some(byte) = self.peek()? else {
-                return if depth > 0 { Err(Malformed::Syntax("it ends too early")) } else { Ok(()) };
-            };
-            match byte {
-                b'"' => self.string(out)?,
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' if depth > 0 => depth -= 1,
-                _ if depth == 0 => return self.plain(out, b"}], \t\n\r"),
-                _ => {
-                    self.plain(out, b"\"{[}]")?;
-                    continue;
-                }
-            }
-            if byte != b'"' {
-                out.push(byte);
-                self.skip();
-            }
-            if depth == 0 {
-                return Ok(());
-            }
+        match self.gap()? {
+            Some(b'"') => self.string(out),
+            Some(b'{' | b'[') => self.nested(out),
+            _ => self.plain(out),
         }
     }
 
-    /// Appends all up to the first of the bytes `ends`, or to the end of the text.
-    fn plain(&mut self, out: &mut Vec<u8>, ends: &[u8]) -> Result<(), Malformed> {
+    /// Appends the array or object that begins here.
+    fn nested(&mut self, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        let mut open = OpenBrackets::default();
         loop {
             if self.peek()?.is_none() {
-                return Ok(());
+                return Err(Malformed::Syntax("it ends too early"));
             }
             let buffer = self.input.fill_buf()?;
-            let end = buffer.iter().position(|byte| ends.contains(byte));
+            let end = open.end(buffer);
             let taken = end.unwrap_or(buffer.len());
             out.extend_from_slice(&buffer[..taken]);
             self.input.consume(taken);
@@ -190,6 +173,68 @@ impl<R: BufRead> JsonText<R> {
             }
             bounded(out)?;
         }
+    }
+
+    /// Appends a number or a word: all up to what may follow it, or to the end of the text.
+    fn plain(&mut self, out: &mut Vec<u8>) -> Result<(), Malformed> {
+        while let Some(byte) = self.peek()?
+            && !matches!(byte, b'}' | b']' | b',' | b' ' | b'\t' | b'\n' | b'\r')
+        {
+            out.push(byte);
+            self.skip();
+            bounded(out)?;
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> JsonText<LineWindow<R>> {
+    /// What is left of the current line, without its line end; `None` at the end of the text, or where it is too long.
+    pub(crate) fn line(&mut self) -> Result<Option<&[u8]>, Malformed> {
+        Ok(self.input.line()?)
+    }
+
+    /// Skips so many bytes of what was seen.
+    pub(crate) fn skip_seen(&mut self, count: usize) {
+        self.input.consume(count);
+        self.at += count as u64;
+    }
+}
+
+/// How far an array or object was read, from its first bracket on.
+#[derive(Default)]
+struct OpenBrackets {
+    depth: u64,
+    is_in_string: bool,
+    /// The byte before was the backslash of an escape.
+    is_escaped: bool,
+}
+
+impl OpenBrackets {
+    /// The end of the array or object, if it ends in these bytes, which follow those of the last call.
+    fn end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.is_escaped {
+                self.is_escaped = false;
+            } else if self.is_in_string {
+                at += memchr2(b'"', b'\\', &bytes[at..])?;
+                self.is_escaped = bytes[at] == b'\\';
+                self.is_in_string = self.is_escaped;
+            } else {
+                match bytes[at] {
+                    b'"' => self.is_in_string = true,
+                    b'{' | b'[' => self.depth += 1,
+                    b'}' | b']' => self.depth -= 1,
+                    _ => {}
+                }
+                if self.depth == 0 {
+                    return Some(at + 1);
+                }
+            }
+            at += 1;
+        }
+        None
     }
 }
 

@@ -2,8 +2,10 @@
 
 pub(crate) mod baseline;
 pub(crate) mod key_hash;
+pub(crate) mod line_window;
 pub(crate) mod members;
 pub(crate) mod old_output;
+pub(crate) mod own_line;
 pub(crate) mod plain_text;
 pub(crate) mod previous_run;
 pub(crate) mod profile;

@@ -4,6 +4,7 @@
 //! for this run so that no key can be made to collide, and the place. The file stays open: what is read at the end is
 //! what was checked, even if another file has its name by then.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
 use std::io;
@@ -19,6 +20,7 @@ use crate::collect::files::pages::Pages;
 use crate::collect::files::stamp::Stamp;
 use crate::collect::previous::key_hash::{KeyHash, KeyHasher};
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
+use crate::collect::previous::own_line::own_line;
 use crate::collect::previous::plain_text::plain_text;
 use crate::collect::previous::profile::{Profile, Profiler};
 use crate::collect::previous::stored::{take_apart, unquoted, visit_skus};
@@ -178,12 +180,6 @@ impl OldOutput {
         self.table.is_some() && self.all(hash).len() > 1
     }
 
-    fn raw(&mut self, index: usize) -> io::Result<&[u8]> {
-        let place = self.places[index];
-        let raw = self.pages.slice(place.offset.get(), place.length())?;
-        raw.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut while in use"))
-    }
-
     /// Appends the key's line as the output has it, without its line end: `"KEY":VALUE`, or the object
     /// of a line. False if there is none, or it was taken before.
     pub(crate) fn take(&mut self, hash: &KeyHash, out: &mut Vec<u8>) -> io::Result<bool> {
@@ -224,9 +220,9 @@ impl OldOutput {
         let missing = || changed(Malformed::Syntax("no row"));
         let (delimiter, key) =
             self.table.as_ref().map(|table| (table.delimiter, table.layout.key)).ok_or_else(missing)?;
-        let row = record_in(self.raw(index)?, delimiter).ok_or_else(missing)?;
+        let row = record_in(raw(&mut self.pages, self.places[index])?, delimiter).ok_or_else(missing)?;
         let key = row.get(key).map(String::from_utf8_lossy).unwrap_or_default();
-        self.check_key(index, &key)?;
+        check_key(&self.hasher, self.places[index], &key)?;
         Ok(row)
     }
 
@@ -241,25 +237,20 @@ impl OldOutput {
     fn line(&mut self, index: usize, out: &mut Vec<u8>) -> io::Result<()> {
         let format = self.format;
         let start = out.len();
-        let raw = self.raw(index)?;
-        let key = if format == Format::Jsonl {
-            compact_value(raw, out).and_then(|()| key_of_line(&out[start..])).map_err(changed)?
+        let raw = raw(&mut self.pages, self.places[index])?;
+        let key = if let Some((key, _)) = own_line(raw, format) {
+            out.extend_from_slice(raw);
+            Cow::Borrowed(key)
+        } else if format == Format::Jsonl {
+            compact_value(raw, out).and_then(|()| key_of_line(&out[start..])).map_err(changed)?.into()
         } else {
             let (key, value) = member(raw).map_err(changed)?;
             escape_into(&key, out);
             out.push(b':');
             compact_value(&value, out).map_err(changed)?;
-            key
+            key.into()
         };
-        self.check_key(index, &key)
-    }
-
-    /// What was read at the place of a value has the key that was there when the file was indexed.
-    fn check_key(&self, index: usize, key: &str) -> io::Result<()> {
-        if self.hasher.hash(key) == self.places[index].hash {
-            return Ok(());
-        }
-        Err(changed(Malformed::Syntax("another key")))
+        check_key(&self.hasher, self.places[index], &key)
     }
 
     /// The values that were neither taken nor superseded, in the old output's order.
@@ -278,25 +269,30 @@ impl OldOutput {
     }
 
     /// The key of one of the leftovers, and its value.
-    pub(crate) fn leftover_parts(&mut self, index: u32) -> io::Result<(String, Stored)> {
+    pub(crate) fn leftover_parts(&mut self, index: u32) -> io::Result<(Cow<'_, str>, Stored<'_>)> {
         self.parts(index as usize)
     }
 
     /// The value of this key, if there is one.
-    pub(crate) fn stored(&mut self, hash: &KeyHash) -> io::Result<Option<Stored>> {
+    pub(crate) fn stored(&mut self, hash: &KeyHash) -> io::Result<Option<Stored<'_>>> {
         let Some(index) = self.find(hash) else { return Ok(None) };
         self.parts(index).map(|(_, stored)| Some(stored))
     }
 
-    fn parts(&mut self, index: usize) -> io::Result<(String, Stored)> {
-        let format = self.format;
+    fn parts(&mut self, index: usize) -> io::Result<(Cow<'_, str>, Stored<'_>)> {
+        let (format, place) = (self.format, self.places[index]);
         if let Some(OldTable { layout, .. }) = &self.table {
             let layout = Arc::clone(layout);
             let row = self.row_at(index)?;
             let key = row.get(layout.key).map(String::from_utf8_lossy).unwrap_or_default().into_owned();
-            return Ok((key, Stored { shape: self.shape, status: None, body: layout.body_in(&row) }));
+            let body = layout.body_in(&row).map(Cow::Owned);
+            return Ok((key.into(), Stored { shape: self.shape, status: None, body }));
         }
-        let raw = self.raw(index)?;
+        let raw = raw(&mut self.pages, place)?;
+        if let Some((key, stored)) = own_line(raw, format) {
+            check_key(&self.hasher, place, key)?;
+            return Ok((key.into(), stored));
+        }
         let (key, value) = if format == Format::Json {
             let (key, value) = member(raw).map_err(changed)?;
             (Some(key), value)
@@ -305,11 +301,26 @@ impl OldOutput {
         };
         let mut compact = Vec::new();
         compact_value(&value, &mut compact).map_err(changed)?;
-        let stored = take_apart(&compact, format).map_err(changed)?;
+        let Stored { shape, status, body } = take_apart(&compact, format).map_err(changed)?;
+        let body = body.map(|body| Cow::Owned(body.into_owned()));
         let key = key.map_or_else(|| key_of_line(&compact), Ok).map_err(changed)?;
-        self.check_key(index, &key)?;
-        Ok((key, stored))
+        check_key(&self.hasher, place, &key)?;
+        Ok((key.into(), Stored { shape, status, body }))
     }
+}
+
+/// What the file has at a place.
+fn raw(pages: &mut Pages, place: ValuePlace) -> io::Result<&[u8]> {
+    let raw = pages.slice(place.offset.get(), place.length())?;
+    raw.ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "the file was cut while in use"))
+}
+
+/// What was read at the place of a value has the key that was there when the file was indexed.
+fn check_key(hasher: &KeyHasher, place: ValuePlace, key: &str) -> io::Result<()> {
+    if hasher.hash(key) == place.hash {
+        return Ok(());
+    }
+    Err(changed(Malformed::Syntax("another key")))
 }
 
 fn changed(_: Malformed) -> io::Error {
@@ -317,7 +328,7 @@ fn changed(_: Malformed) -> io::Error {
 }
 
 /// Key and raw value of `"KEY" : VALUE`.
-fn member(raw: &[u8]) -> Result<(String, Vec<u8>), Malformed> {
+pub(super) fn member(raw: &[u8]) -> Result<(String, Vec<u8>), Malformed> {
     let mut text = JsonText::new(raw);
     let (mut key, mut value) = (Vec::new(), Vec::new());
     text.key(&mut key)?;
@@ -326,7 +337,7 @@ fn member(raw: &[u8]) -> Result<(String, Vec<u8>), Malformed> {
 }
 
 /// The key in the object of a line.
-fn key_of_line(object: &[u8]) -> Result<String, Malformed> {
+pub(super) fn key_of_line(object: &[u8]) -> Result<String, Malformed> {
     let mut found = Err(Malformed::Syntax("a line has no \"key\""));
     members(object, |name, value| {
         if name == b"\"key\"" {
@@ -493,6 +504,22 @@ mod tests {
         run.try_publish(journal.close().unwrap(), &how).unwrap();
         assert_eq!(run.text("out.json"), "{\n\"B\":2,\n\"A\":1,\n\"C\":1\n}\n");
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_changed_while_in_use_gives_no_value_of_another_key() {
+        let own = ("{\n\"A\":1,\n\"B\":2\n}\n", "{\n\"B\":1,\n\"A\":2\n}\n");
+        let spaced = ("{\"A\" : 1, \"B\": 2}", "{\"B\" : 1, \"A\": 2}");
+        for (before, after) in [own, spaced] {
+            let path = tempfile::NamedTempFile::new().unwrap();
+            fs::write(path.path(), before).unwrap();
+            let hasher = KeyHasher::random();
+            let mut old = OldOutput::read(path.path(), StoredForm::Json, &hasher).unwrap().unwrap();
+            fs::write(path.path(), after).unwrap();
+            let error = old.stored(&hasher.hash("A")).unwrap_err();
+            assert_eq!(error.to_string(), "the file was changed while in use");
+            assert!(old.take(&hasher.hash("B"), &mut Vec::new()).is_err());
+        }
     }
 
     #[test]

@@ -187,7 +187,7 @@ impl PreviousRun {
         let hash = self.hash(key);
         // A table has cells of its old bodies, and not the bodies.
         let Some(old) = self.old.as_mut().filter(|old| old.format != Format::Csv) else { return Ok(None) };
-        Ok(old.stored(&hash)?.and_then(|stored| Some((stored.status, stored.body?))))
+        Ok(old.stored(&hash)?.and_then(|stored| Some((stored.status, stored.body?.into_owned()))))
     }
 }
 

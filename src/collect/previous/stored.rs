@@ -1,21 +1,21 @@
 //! Reads an output file SKU by SKU, in either format and shape, and in any layout that is JSON.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs::File;
-use std::io::{self, BufReader};
+use std::io::Read;
 use std::ops::ControlFlow;
 
 use crate::collect::files::compression::unpacked;
 use crate::collect::files::stamp::{Stamp, StampReader};
 use crate::collect::previous::key_hash::KeyHasher;
+use crate::collect::previous::line_window::LineWindow;
 use crate::collect::previous::members::{JsonText, Malformed, compact_value, members};
+use crate::collect::previous::own_line::{own_line, own_value};
 use crate::collect::previous::profile::{MeasuredOutput, Profiler};
 use crate::collect::previous::stored_sku::{Stored, StoredSku, Unreadable};
 use crate::collect::previous::stored_table::{old_table, visit_rows};
 use crate::collect::settings::{Format, Shape, StoredForm};
-
-/// Read at a time.
-const BLOCK: usize = 256 * 1024;
 
 /// Visits every SKU in the order of the file until `visit` breaks off. Checks what it passes. The stamp is that of
 /// the whole file only where no visit broke off.
@@ -36,7 +36,7 @@ pub(crate) fn visit_skus(
         return Ok(raw.stamp());
     }
     let format = form.format();
-    let text = JsonText::new(BufReader::with_capacity(BLOCK, text));
+    let text = JsonText::new(LineWindow::new(text));
     let mut walk = OutputWalk { text, format, value: Vec::new(), compact: Vec::new(), visit };
     let walked = if format == Format::Json { walk.object() } else { walk.lines() };
     walked.map_err(|why| Unreadable { offset: walk.text.at, why })?;
@@ -68,7 +68,7 @@ pub(crate) fn first_sku(
     let mut found = None;
     let visited = visit_skus(file, form, |sku| match sku.stored.body {
         Some(body) if wanted(sku.key, &body) => {
-            found = Some((sku.key.to_owned(), body));
+            found = Some((sku.key.to_owned(), body.into_owned()));
             ControlFlow::Break(())
         }
         _ => ControlFlow::Continue(()),
@@ -77,8 +77,13 @@ pub(crate) fn first_sku(
 }
 
 /// Takes the value of a SKU apart: what follows the key in the JSON format, or the object of a line. It is compact.
-pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored, Malformed> {
-    let plain = || Stored { shape: Shape::Body, status: None, body: Some(value.to_vec()) };
+pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored<'_>, Malformed> {
+    own_value(value, format).map_or_else(|| take_apart_any(value, format), Ok)
+}
+
+/// The same, in whatever order its members are.
+pub(super) fn take_apart_any(value: &[u8], format: Format) -> Result<Stored<'_>, Malformed> {
+    let plain = || Stored { shape: Shape::Body, status: None, body: Some(Cow::Borrowed(value)) };
     if format == Format::Json && !value.starts_with(b"{\"status\":") {
         return Ok(plain());
     }
@@ -87,7 +92,7 @@ pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored, Malform
     members(value, |name, value| {
         match name {
             b"\"status\"" => status = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok()),
-            b"\"body\"" => body = Some(value.to_vec()),
+            b"\"body\"" => body = Some(Cow::Owned(value.to_vec())),
             _ => {}
         }
         names.push(name.to_vec());
@@ -108,14 +113,14 @@ pub(crate) fn take_apart(value: &[u8], format: Format) -> Result<Stored, Malform
 }
 
 struct OutputWalk<R, V> {
-    text: JsonText<R>,
+    text: JsonText<LineWindow<R>>,
     format: Format,
     value: Vec<u8>,
     compact: Vec<u8>,
     visit: V,
 }
 
-impl<R: io::BufRead, V: FnMut(StoredSku<'_>) -> ControlFlow<()>> OutputWalk<R, V> {
+impl<R: Read, V: FnMut(StoredSku<'_>) -> ControlFlow<()>> OutputWalk<R, V> {
     /// One object, a member a key.
     fn object(&mut self) -> Result<(), Malformed> {
         let mut raw_key = Vec::new();
@@ -125,6 +130,12 @@ impl<R: io::BufRead, V: FnMut(StoredSku<'_>) -> ControlFlow<()>> OutputWalk<R, V
         let mut first = true;
         while self.text.more(first)? {
             first = false;
+            if let Some(passed) = self.own_line()? {
+                if passed.is_break() {
+                    return Ok(());
+                }
+                continue;
+            }
             let start = self.text.at;
             raw_key.clear();
             self.value.clear();
@@ -144,6 +155,12 @@ impl<R: io::BufRead, V: FnMut(StoredSku<'_>) -> ControlFlow<()>> OutputWalk<R, V
     fn lines(&mut self) -> Result<(), Malformed> {
         self.text.byte_order_mark()?;
         while self.text.gap()?.is_some() {
+            if let Some(passed) = self.own_line()? {
+                if passed.is_break() {
+                    return Ok(());
+                }
+                continue;
+            }
             let start = self.text.at;
             self.value.clear();
             self.text.value(&mut self.value)?;
@@ -159,6 +176,21 @@ impl<R: io::BufRead, V: FnMut(StoredSku<'_>) -> ControlFlow<()>> OutputWalk<R, V
             }
         }
         Ok(())
+    }
+
+    /// Visits the SKU that begins here, if its line is laid out as skufetch writes it.
+    fn own_line(&mut self) -> Result<Option<ControlFlow<()>>, Malformed> {
+        let start = self.text.at;
+        let Some(line) = self.text.line()? else { return Ok(None) };
+        let line = match self.format {
+            Format::Json => line.strip_suffix(b",").unwrap_or(line),
+            Format::Jsonl | Format::Csv => line,
+        };
+        let Some((key, stored)) = own_line(line, self.format) else { return Ok(None) };
+        let length = line.len();
+        let passed = (self.visit)(StoredSku { key, stored, start, end: start + length as u64 });
+        self.text.skip_seen(length);
+        Ok(Some(passed))
     }
 
     /// The value was read, which began (with its key) at `start` and ends here.
@@ -178,6 +210,9 @@ pub(crate) fn unquoted(key: &[u8]) -> Result<String, Malformed> {
 mod tests {
     use std::io::{Seek, Write};
 
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::*;
     use crate::collect::files::stamp::stamp_of;
     use crate::collect::previous::profile::Profile;
@@ -192,7 +227,7 @@ mod tests {
     fn stored(text: &str, form: StoredForm<'_>) -> Vec<(String, Shape, Option<String>)> {
         let mut all = Vec::new();
         let stamp = visit_skus(&file(text), form, |sku| {
-            let body = sku.stored.body.map(|body| String::from_utf8(body).unwrap());
+            let body = sku.stored.body.map(|body| String::from_utf8(body.into_owned()).unwrap());
             all.push((sku.key.to_owned(), sku.stored.shape, body));
             ControlFlow::Continue(())
         });
@@ -245,5 +280,124 @@ mod tests {
         let file = file("{\"A\":1,\"B\":{\"x\":2},\"C\":3 and then nonsense");
         let found = first_sku(&file, StoredForm::Json, |_, body| body.starts_with(b"{"));
         assert_eq!(found, Some(("B".into(), b"{\"x\":2}".to_vec())));
+    }
+
+    #[test]
+    fn lines_of_ours_are_not_read_byte_by_byte() {
+        for (format, text) in [
+            (Format::Json, "{\n\"A\":{\"x\":[1]},\n\"B\":2\n}\n"),
+            (Format::Jsonl, "{\"key\":\"A\",\"body\":1}\n{\"key\":\"B\",\"body\":[2]}\n"),
+        ] {
+            let mut count = 0;
+            let visit = |_: StoredSku<'_>| {
+                count += 1;
+                ControlFlow::Continue(())
+            };
+            let text = JsonText::new(LineWindow::new(text.as_bytes()));
+            let mut walk = OutputWalk { text, format, value: Vec::new(), compact: Vec::new(), visit };
+            if format == Format::Json { walk.object() } else { walk.lines() }.unwrap();
+            assert_eq!(
+                (walk.value.capacity(), walk.compact.capacity()),
+                (0, 0),
+                "the general reader fills both"
+            );
+            assert_eq!(count, 2);
+        }
+    }
+
+    /// A value, as it is when it is compact.
+    fn value() -> impl Strategy<Value = String> {
+        let leaf = prop_oneof![
+            any::<i32>().prop_map(Value::from),
+            Just(Value::Null),
+            "[a\"\\\\{}\\[\\],:\n é]{0,6}".prop_map(Value::from)
+        ];
+        let tree = leaf.prop_recursive(3, 12, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec(("[ak{}\"]{0,3}", inner), 0..4)
+                    .prop_map(|members| Value::Object(members.into_iter().collect()))
+            ]
+        });
+        tree.prop_map(|value| value.to_string())
+    }
+
+    /// The text with white space around its tokens: `gaps` in turn, which stay when none is left.
+    fn spaced(json: &str, gaps: &[&str]) -> String {
+        let (mut out, mut is_quoted, mut is_escaped) = (String::new(), false, false);
+        let mut gaps = gaps.iter().cycle();
+        for char in json.chars() {
+            let is_token = !is_quoted && "{}[],:".contains(char);
+            if is_token {
+                out.push_str(gaps.next().unwrap_or(&""));
+            }
+            out.push(char);
+            if is_token {
+                out.push_str(gaps.next().unwrap_or(&""));
+            }
+            (is_quoted, is_escaped) = match char {
+                '"' if !is_escaped => (!is_quoted, false),
+                '\\' => (is_quoted, !is_escaped),
+                _ => (is_quoted, false),
+            };
+        }
+        out
+    }
+
+    const GAPS: &[&str] = &["", "", "", " ", "\n", "\r\n", "\t "];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(500))]
+        #[test]
+        fn a_file_has_the_same_skus_in_whatever_layout(
+            skus in prop::collection::vec((value(), any::<bool>(), prop::sample::subsequence(GAPS, 0..5)), 0..8),
+            is_lines: bool, between in prop::sample::select(GAPS),
+        ) {
+            let mut text = String::from(if is_lines { "" } else { "{" });
+            let mut expected = Vec::new();
+            for (index, (body, is_own, gaps)) in skus.iter().enumerate() {
+                let key = format!("k\u{e4}{index}");
+                let sku = if is_lines {
+                    format!("{{\"key\":\"{key}\",\"body\":{body}}}")
+                } else {
+                    format!("\"{key}\":{body}")
+                };
+                let comma = if is_lines { "" } else { "," };
+                let sku = if *is_own { format!("\n{sku}") } else { spaced(&sku, gaps) };
+                text.extend([if index == 0 { "" } else { comma }, between, &sku]);
+                expected.push((key, body.clone()));
+            }
+            text += if is_lines { "\n" } else { "\n}\n" };
+            let mut found = Vec::new();
+            let form = if is_lines { StoredForm::Jsonl } else { StoredForm::Json };
+            let visited = visit_skus(&file(&text), form, |sku| {
+                let place = usize::try_from(sku.start).unwrap()..usize::try_from(sku.end).unwrap();
+                let whole = if is_lines { text[place].to_owned() } else { format!("{{{}}}", &text[place]) };
+                let Ok(Value::Object(members)) = serde_json::from_str(&whole) else { panic!("{whole}") };
+                assert!(members.len() == if is_lines { 2 } else { 1 }, "{whole}");
+                let body = sku.stored.body.expect("a body");
+                found.push((sku.key.to_owned(), String::from_utf8(body.into_owned()).unwrap()));
+                ControlFlow::Continue(())
+            });
+            prop_assert_eq!(visited.unwrap(), stamp_of(&file(&text)).unwrap());
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn what_is_read_to_its_end_is_json(
+            text in prop::collection::vec(
+                prop::sample::select(&["\n", "\"A\":", "1", ",", "{", "}", "[", "]", "\"", "\\", " ", "\"b\"", "{\"key\":\"A\",\"body\":", "\n\"C\":2,"][..]),
+                0..14,
+            ),
+        ) {
+            let text = format!("{{{}", text.concat());
+            if visit_skus(&file(&text), StoredForm::Json, |_| ControlFlow::Continue(())).is_ok() {
+                prop_assert!(serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok(), "{}", text);
+            }
+            if visit_skus(&file(&text), StoredForm::Jsonl, |_| ControlFlow::Continue(())).is_ok() {
+                let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<serde::de::IgnoredAny>();
+                prop_assert!(documents.all(|document| document.is_ok()), "{}", text);
+            }
+        }
     }
 }

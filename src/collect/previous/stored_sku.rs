@@ -1,17 +1,19 @@
 //! One SKU of an output that is read.
 
+use std::borrow::Cow;
+
 use crate::collect::previous::members::Malformed;
 use crate::collect::settings::Shape;
 
 /// What an output has for one SKU.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stored {
+pub(crate) struct Stored<'a> {
     /// `Shape::Record` where the value has exactly the members of a record.
     pub(crate) shape: Shape,
     /// The status in the record.
     pub(crate) status: Option<u16>,
     /// Compact JSON; `None` for the record of a failure.
-    pub(crate) body: Option<Vec<u8>>,
+    pub(crate) body: Option<Cow<'a, [u8]>>,
 }
 
 /// A SKU of an output file.
@@ -19,7 +21,7 @@ pub(crate) struct StoredSku<'a> {
     /// Its key.
     pub(crate) key: &'a str,
     /// Its value.
-    pub(crate) stored: Stored,
+    pub(crate) stored: Stored<'a>,
     /// Where its key (or the object of its line) begins.
     pub(crate) start: u64,
     /// Where its value ends.

@@ -1,5 +1,6 @@
 //! Reads the rows of a table that an earlier run wrote, and that a spreadsheet may have saved since.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek};
 use std::ops::ControlFlow;
@@ -110,7 +111,7 @@ pub(crate) fn visit_rows(
         let key = row.get(layout.key).and_then(|cell| Key::parse(cell).ok());
         let key = key.ok_or_else(|| at(place.start)(Malformed::Syntax("a row has no key")))?;
         let shape = if layout.has_record { Shape::Record } else { Shape::Body };
-        let stored = Stored { shape, status: None, body: layout.body_in(&row) };
+        let stored = Stored { shape, status: None, body: layout.body_in(&row).map(Cow::Owned) };
         let sku = StoredSku { key: key.as_str(), stored, start: place.start, end: place.end };
         if visit(sku).is_break() {
             return Ok(());
