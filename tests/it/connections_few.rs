@@ -185,6 +185,28 @@ fn a_connection_that_later_ones_passed_is_given_up_where_the_server_keeps_none()
 }
 
 #[test]
+fn what_a_full_backlog_dropped_moves_to_a_kept_connection_when_no_other_request_is_left() {
+    let number = AtomicUsize::new(0);
+    // Later ones are answered, and all other SKUs with them before anyone has waited too long for these.
+    let server = RawServer::start(move |mut socket| {
+        if (8..28).contains(&number.fetch_add(1, Ordering::SeqCst)) {
+            return socket.drain();
+        }
+        while let Some(asked) = socket.request() {
+            thread::sleep(Duration::from_millis(1));
+            if socket.echo(&asked).is_none() {
+                break;
+            }
+        }
+        None
+    });
+    let dir = skus();
+    let args = ["-c", "40", "--retries", "0", "--timeout", "5m", "--shape", "record", "--max-time", "60s"];
+    run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+    expect_one_attempt_each(&dir);
+}
+
+#[test]
 fn a_server_that_refuses_every_request_while_too_many_connections_are_open_is_refused_by_few() {
     thread::scope(|scope| {
         for concurrency in ["64", "300", "auto"] {

@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use patience::MANY;
+pub(super) use patience::KeptTrial;
+use patience::{AFTER_TRIAL, MANY};
 pub(crate) use served::ServedConnections;
 
 /// After this long one connection more than the known number is opened; after each failure twice as long, at most …
@@ -99,6 +100,10 @@ pub(super) struct Census {
     slowest_first: Duration,
     /// When a kept connection gave an answer.
     newest_kept: Option<Instant>,
+    /// When a kept connection was tried in place of a silent new one. None once any has given an answer since; until
+    /// when that answer counts.
+    tried_kept: Option<Instant>,
+    trial_counts_until: Option<Instant>,
     /// No silence is waited out for longer.
     patience_most: Duration,
     /// Connections that were refused or closed before any had given an answer.
@@ -111,6 +116,8 @@ pub(super) struct Census {
 struct Limit {
     most: usize,
     evidence: u32,
+    /// Connections that had been begun when the number was last lowered.
+    lowered_after: u64,
     next_trial: Instant,
     interval: Duration,
     /// How many more the next trial allows.
@@ -137,6 +144,8 @@ impl Census {
             slowest_opening: Duration::ZERO,
             slowest_first: Duration::ZERO,
             newest_kept: None,
+            tried_kept: None,
+            trial_counts_until: None,
             patience_most: timeout / 2,
             undecided: 0,
             limit: None,
@@ -242,6 +251,9 @@ impl Census {
     pub(super) fn answered_again(&mut self, took: Duration, now: Instant) {
         self.kept_answers += 1;
         self.newest_kept = Some(now);
+        if self.tried_kept.take().is_some() {
+            self.trial_counts_until = Some(now + AFTER_TRIAL);
+        }
         self.slowest_kept = self.slowest_kept.max(took);
         self.note_usual(took);
     }
@@ -292,9 +304,16 @@ impl Census {
     }
 
     /// A new connection is silent for too long while others are answered.
-    pub(super) fn found_silent(&mut self, now: Instant) {
+    pub(super) fn found_silent(&mut self, begun: &Begun, now: Instant) {
         // Answered ones may have been closed since, in favour of the silent ones: those that were answered at a time count.
-        let served = if self.are_kept() { self.proven } else { self.open() - self.skipped() };
+        let served = if self.are_kept() {
+            self.proven
+        } else if let Some(limit) = self.limit.as_ref().filter(|limit| begun.number <= limit.lowered_after) {
+            // It was begun when more were open: it says nothing of the number that may be open now.
+            limit.most
+        } else {
+            self.open() - self.skipped()
+        };
         self.learn(served, 1, now);
     }
 
@@ -311,8 +330,10 @@ impl Census {
         let served = served.max(1);
         let Some(limit) = &mut self.limit else {
             let (next_trial, interval) = (now + FIRST_TRIAL, FIRST_TRIAL);
+            let lowered_after = self.begun;
+            let (most, step, is_in_trial) = (served, 1, false);
             self.limit =
-                Some(Limit { most: served, evidence, next_trial, interval, step: 1, is_in_trial: false });
+                Some(Limit { most, evidence, lowered_after, next_trial, interval, step, is_in_trial });
             return;
         };
         if limit.is_in_trial {
@@ -326,6 +347,7 @@ impl Census {
         if served < limit.most {
             // Connections that the server has just closed are not back yet: the number falls by steps.
             limit.most = served.max(limit.most - limit.most.div_ceil(4));
+            limit.lowered_after = self.begun;
         }
     }
 }

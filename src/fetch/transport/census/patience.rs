@@ -34,6 +34,8 @@ pub(super) const SLOWEST_MOST: Duration = Duration::from_millis(2_500);
 const PATIENCE_UNKEPT: Duration = Duration::from_secs(1);
 const PATIENCE_UNKEPT_OPENING: Duration = Duration::from_millis(250);
 const ANSWERED_LATER: u64 = 8;
+/// So long after a kept connection was tried and gave an answer, others move too: each looks within half of it.
+pub(super) const AFTER_TRIAL: Duration = Duration::from_millis(500);
 /// Answers over kept connections, since a new one was begun, that show that the server answers.
 pub(super) const ANSWERS_BESIDE: u64 = 3;
 
@@ -80,7 +82,31 @@ impl Census {
 
     /// How much longer it may be silent.
     pub(in super::super) fn patience_left(&self, (begun, stage): (&Begun, Stage), now: Instant) -> Duration {
-        self.patience(begun, stage).saturating_sub(now.saturating_duration_since(begun.at))
+        let patience = self.patience(begun, stage);
+        let patience = if self.counts_trial(now) && self.is_one_of_many(begun) {
+            patience.min(PATIENCE_MANY)
+        } else {
+            patience
+        };
+        patience.saturating_sub(now.saturating_duration_since(begun.at))
+    }
+
+    /// Whether it is one of many in a row that a server which keeps connections has passed over: their packets were
+    /// dropped, or all of these answers are slow.
+    fn is_one_of_many(&self, begun: &Begun) -> bool {
+        self.are_kept() && self.newest_answered > begun.number && self.near(begun) >= MANY
+    }
+
+    /// Whether a kept connection that was tried in place of a silent new one has given an answer lately.
+    fn counts_trial(&self, now: Instant) -> bool {
+        self.trial_counts_until.is_some_and(|until| now <= until)
+    }
+
+    /// Whether a kept connection may be tried in place of this one before it has been silent for too long: one request
+    /// that is sent twice shows whether many wait in vain.
+    pub(in super::super) fn is_trial_due(&self, begun: &Begun, now: Instant) -> bool {
+        let silent = now.saturating_duration_since(begun.at);
+        self.is_one_of_many(begun) && silent >= (self.usual * USUAL_ANSWERS_SEVERAL).max(PATIENCE_SEVERAL)
     }
 
     /// Whether others have been answered since a new connection was begun: over kept connections, until now, or over
@@ -90,10 +116,35 @@ impl Census {
             let later = self.first_answers - begun.first_answers;
             return self.are_unkept() && self.newest_answered > begun.number && later >= ANSWERED_LATER;
         }
+        if self.count(Stage::Answered) == 0 || self.kept_answers < begun.kept_answers + ANSWERS_BESIDE {
+            return false;
+        }
         let lately = (self.usual * USUAL_ANSWERS).max(PATIENCE / 2);
         let since = self.newest_kept.map_or(Duration::MAX, |newest| now.saturating_duration_since(newest));
-        since <= lately
-            && self.count(Stage::Answered) > 0
-            && self.kept_answers >= begun.kept_answers + ANSWERS_BESIDE
+        since <= lately || self.counts_trial(now)
     }
+
+    /// Whether a kept connection is tried in place of a silent new one, though none is in use: others were answered since
+    /// that one was begun, and no request was left for them. One is tried. Once it is answered, others are answered again.
+    pub(in super::super) fn try_kept(&mut self, begun: &Begun, now: Instant) -> KeptTrial {
+        if self.count(Stage::Answered) == 0 || self.kept_answers < begun.kept_answers + ANSWERS_BESIDE {
+            return KeptTrial::Useless;
+        }
+        if self.tried_kept.is_some_and(|tried| now < tried + self.patience_most) {
+            return KeptTrial::Underway;
+        }
+        self.tried_kept = Some(now);
+        KeptTrial::Begun
+    }
+}
+
+/// Whether a kept connection is tried in place of a silent new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum KeptTrial {
+    /// It is, now.
+    Begun,
+    /// One is tried already.
+    Underway,
+    /// None was answered since the new one was begun.
+    Useless,
 }

@@ -44,7 +44,7 @@ fn silence_is_patience_and_answers_beside() {
     assert_eq!(census.patience(&all[0], Stage::Unanswered), census.usual * 30);
     assert!(census.served().is_none() && census.has_room());
     for _ in 0..EVIDENCE {
-        census.found_silent(now + 400 * MS);
+        census.found_silent(&all[11], now + 400 * MS);
     }
     assert_eq!((census.served(), census.has_room()), (Some(4), false));
 }
@@ -163,7 +163,7 @@ fn silence_teaches_no_fewer_than_were_answered_at_a_time() {
         census.end(closed, Stage::Answered);
     }
     for silent in &all[4..] {
-        census.found_silent(now);
+        census.found_silent(silent, now);
         census.end(silent, Stage::Unanswered);
     }
     assert_eq!(most(&census), Some(4));
@@ -194,10 +194,78 @@ fn of_a_server_that_keeps_no_connection_those_that_later_ones_passed_are_silent(
     assert_eq!(census.patience(&all[0], Stage::Opening), 250 * MS);
     assert_eq!(census.patience(&all[0], Stage::Unanswered), 1000 * MS);
     for dropped in &all[..20] {
-        census.found_silent(now + 250 * MS);
+        census.found_silent(dropped, now + 250 * MS);
         census.end(dropped, Stage::Unanswered);
     }
     assert_eq!((census.served(), census.open()), (Some(12), 12));
+}
+
+#[test]
+fn many_that_were_begun_at_once_and_are_silent_lower_the_number_once() {
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
+    let all = begin(&mut census, 40, now);
+    // 24 were dropped; the server answers the others, one after the other, and closes them.
+    for begun in &all[24..36] {
+        answer(&mut census, std::slice::from_ref(begun), now + 10 * MS);
+        census.end(begun, Stage::Answered);
+    }
+    census.found_silent(&all[0], now + 1000 * MS);
+    assert_eq!(most(&census), Some(4));
+    // Those that are given up are no longer open, and others were begun and passed them over.
+    for dropped in &all[..22] {
+        census.end(dropped, Stage::Unanswered);
+    }
+    census.limit.as_mut().unwrap().most = 9;
+    let more = begin(&mut census, 3, now + 1000 * MS);
+    answer(&mut census, &more[2..], now + 1010 * MS);
+    census.found_silent(&all[22], now + 1020 * MS);
+    assert_eq!(most(&census), Some(9), "it was begun when 40 were open");
+    census.found_silent(&more[0], now + 2000 * MS);
+    assert_eq!(most(&census), Some(6));
+    census.found_silent(&more[1], now + 2000 * MS);
+    assert_eq!(most(&census), Some(6), "so was the number then");
+}
+
+#[test]
+fn where_many_are_silent_and_no_kept_one_is_in_use_one_is_tried_and_the_others_follow_its_answer() {
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
+    let all = begin(&mut census, 30, now);
+    let silent = &all[5];
+    answer(&mut census, &all[20..], now + 10 * MS);
+    census.answered_again(2000 * MS, now + 20 * MS);
+    assert_eq!(census.try_kept(silent, now + 30 * MS), KeptTrial::Useless, "too few were answered beside it");
+    for _ in 0..100 {
+        census.answered_again(10 * MS, now + 20 * MS);
+    }
+    let late = now + 1000 * MS;
+    assert!(!census.are_others_answered(silent, late));
+    assert!(census.is_trial_due(silent, late) && !census.is_trial_due(silent, late - MS));
+    assert!(!census.is_trial_due(&all[29], late), "it was not passed over");
+    // Twice the slowest answer so far.
+    let left = |census: &Census, at| census.patience_left((silent, Stage::Unanswered), at);
+    assert_eq!(left(&census, late), 3000 * MS);
+    assert_eq!(census.try_kept(silent, late), KeptTrial::Begun);
+    assert_eq!(census.try_kept(&all[6], late), KeptTrial::Underway);
+    assert_eq!(left(&census, late), 3000 * MS, "it is not answered yet");
+    census.answered_again(10 * MS, late + 10 * MS);
+    let follows = late + 10 * MS + AFTER_TRIAL;
+    assert!(census.are_others_answered(silent, follows) && left(&census, follows).is_zero());
+    assert!(!census.are_others_answered(silent, follows + MS));
+    assert_eq!(census.try_kept(&all[6], follows + MS), KeptTrial::Begun);
+    // One that is not answered is no hint, and the next is tried much later.
+    assert_eq!(census.try_kept(&all[6], follows + TIMEOUT / 2), KeptTrial::Underway);
+    assert_eq!(census.try_kept(&all[6], follows + TIMEOUT / 2 + MS), KeptTrial::Begun);
+}
+
+#[test]
+fn few_slow_answers_are_not_tried_elsewhere_before_they_are_too_slow() {
+    let (mut census, now) = (Census::new(TIMEOUT, false), Instant::now());
+    let all = begin(&mut census, 30, now);
+    answer(&mut census, &all[7..], now + 10 * MS);
+    for _ in 0..100 {
+        census.answered_again(10 * MS, now + 20 * MS);
+    }
+    assert!(!census.is_trial_due(&all[0], now + 10_000 * MS));
 }
 
 #[test]

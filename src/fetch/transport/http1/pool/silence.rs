@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::super::census::{Begun, Stage};
+use super::super::super::census::{Begun, KeptTrial, Stage};
 use super::super::super::observed_io::ConnectionIo;
 use super::super::substitute::{Movable, Substitute};
 use super::{ConnectionWaiter, Handover, Http1Pool, Shared, Wanted, lock};
@@ -109,12 +109,13 @@ impl<S: ConnectionIo> Http1Pool<S> {
         let now = Instant::now();
         let mut pool = self.lock();
         let left = pool.census.patience_left((begun, stage), now);
-        if !left.is_zero() {
+        let is_over = left.is_zero();
+        if !is_over && !pool.census.is_trial_due(begun, now) {
             return AfterSilence::Stays(left.min(pool.census.first_look()));
         }
         let round = pool.census.patience(begun, stage);
-        if pool.census.are_others_answered(begun, now) {
-            pool.census.found_silent(now);
+        if is_over && pool.census.are_others_answered(begun, now) {
+            pool.census.found_silent(begun, now);
             pool.served.set(pool.census.served());
             if !pool.census.are_kept() {
                 return if may_move == Movable::Anywhere {
@@ -126,6 +127,16 @@ impl<S: ConnectionIo> Http1Pool<S> {
             if may_move != Movable::Nowhere {
                 return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection));
             }
+        }
+        if may_move != Movable::Nowhere && !pool.idle.is_empty() {
+            match pool.census.try_kept(begun, now) {
+                KeptTrial::Begun => return AfterSilence::Moves(self.waiter(&mut pool, Wanted::Connection)),
+                KeptTrial::Underway => return AfterSilence::Stays(pool.census.first_look()),
+                KeptTrial::Useless => {}
+            }
+        }
+        if !is_over {
+            return AfterSilence::Stays(left.min(pool.census.first_look()));
         }
         if pool.census.is_any_answered(begun) {
             AfterSilence::StaysInPlaceOfAnother(round)
