@@ -9,11 +9,11 @@ use crate::model::LimitChangeReason;
 
 impl Pool {
     /// An outage pauses the pool. Too many in flight may be its cause, where fewer than twice the limit were accepted since
-    /// the pause before.
+    /// the pause before. So few as a run begins with are not: a limit on the rate refuses these, too.
     pub(super) fn lower_for_outage(&mut self, now: Instant) {
         let limit = self.slots.limit();
-        let lower = (limit / 2).min(self.accepted.max(START));
-        if self.accepted < limit * 2 && lower < limit && lower > 0 {
+        let lower = (limit / 2).clamp(START, self.accepted.max(START));
+        if self.accepted < limit * 2 && lower < limit {
             self.limit_accepted = None;
             self.set_limit(lower, LimitChangeReason::FewCame, now);
         }
