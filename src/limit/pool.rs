@@ -49,6 +49,8 @@ pub(super) struct Pool {
     uncapped: Option<usize>,
     /// The limit when the newest attempt was accepted, while refusals follow.
     limit_accepted: Option<usize>,
+    /// The limit before it was lowered for an outage, until the pause for that is over.
+    before_outage: Option<usize>,
     /// The head of the queue waits, or waited last, for the learnt rate.
     waits_for_rate: bool,
     /// The same for `--rate`.
@@ -80,6 +82,7 @@ impl Pool {
             is_fixed,
             uncapped: None,
             limit_accepted: None,
+            before_outage: None,
             waits_for_rate: false,
             waits_for_given: false,
             start: now,
@@ -103,7 +106,8 @@ impl Pool {
 
     /// Whether one more may be in flight.
     pub(super) fn has_room(&self) -> bool {
-        self.slots.has_room() && self.pause.has_room()
+        // At the end of a pause for an outage room is made where there is none.
+        (self.slots.has_room() || self.before_outage.is_some()) && self.pause.has_room()
     }
 
     fn take_slot(&mut self, probed: Option<Instant>) -> Departure {
@@ -124,6 +128,9 @@ impl Pool {
 
     /// What the head of the queue (or a probe that is sent again), which asks for so many keys, has to do.
     pub(super) fn step(&mut self, holder: Option<Departure>, keys: NonZeroU32, now: Instant) -> TurnStep {
+        if self.before_outage.is_some() && self.pause.admission(now) == Admission::Probe {
+            self.leave_room_beside_old(now);
+        }
         if holder.is_none() && !self.has_room() {
             self.forget_rate();
             (self.waits_for_rate, self.waits_for_given) = (false, false);

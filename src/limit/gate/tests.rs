@@ -326,6 +326,24 @@ fn an_outage_before_many_came_lowers_the_number_in_flight_and_one_after_that_doe
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_hangs_in_an_outage_takes_no_place_of_the_lower_number() {
+    let gate = Gate::new(&fixed(64));
+    let mut hanging = Vec::new();
+    for _ in 0..20 {
+        hanging.push(gate.admit().await);
+    }
+    assert!(gate.pause(Instant::now() + ms(5000), PauseReason::Outage));
+    let start = Instant::now();
+    let probe = timeout(ms(6000), gate.admit()).await.expect("the probe has room");
+    assert_eq!((start.elapsed(), gate.view().limit), (ms(5000), 28));
+    probe.finish(GOOD);
+    for _ in 0..8 {
+        timeout(ms(1000), gate.admit()).await.expect("so have those after it").finish(GOOD);
+    }
+    drop(hanging);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_resend_keeps_its_slot_takes_a_rate_token_and_waits_out_a_pause() {
     let gate = Gate::new(&rated(1, "10/s", 1));
     let start = Instant::now();

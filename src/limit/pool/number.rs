@@ -15,7 +15,18 @@ impl Pool {
         let lower = (limit / 2).clamp(START, self.accepted.max(START));
         if self.accepted < limit * 2 && lower < limit {
             self.limit_accepted = None;
+            self.before_outage.get_or_insert(limit);
             self.set_limit(lower, LimitChangeReason::FewCame, now);
+        }
+    }
+
+    /// The pause is over. What is still in flight since before it may hang until its timeout: it takes no place of the
+    /// lower number, or neither the probe nor what follows it could leave.
+    pub(super) fn leave_room_beside_old(&mut self, now: Instant) {
+        let Some(before) = self.before_outage.take() else { return };
+        let limit = (self.slots.in_flight() + START).min(before);
+        if self.slots.in_flight() > 0 && limit > self.slots.limit() {
+            self.set_limit(limit, LimitChangeReason::FewCame, now);
         }
     }
 
