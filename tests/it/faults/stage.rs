@@ -234,7 +234,8 @@ impl Stage {
         let foreign = fs::read(self.before.path("out.json.journal")).is_ok_and(|before| before == journal);
         let safe = if foreign { BTreeSet::new() } else { kept(&journal)? };
         let case = format!("{case} again");
-        let run = self.run(dir, input, &case);
+        // The threads of a killed run may still hold its lock for a moment, on a busy machine.
+        let run = self.run(dir, input, &case).args(["--lock-wait", "10s"]);
         let ended = if input == "-" { run.stdin(rows()) } else { run }.finish();
         if ended.code != Some(self.code) {
             return Err(format!("the rerun ended with {:?}: {}", ended.code, ended.stderr));
