@@ -8,8 +8,8 @@ use crate::model::large_buffer;
 
 /// Read at a time.
 const BLOCK: usize = 256 * 1024;
-/// A longer line is not held as a whole: another tool may have written everything as one line.
-const MAX_LINE: usize = 8 << 20;
+/// A longer line is not held as a whole: another tool may have written everything as one line, and memory is bounded.
+const MAX_LINE: usize = 2 << 20;
 
 /// A text that is read forward, of which the current line can be seen as a whole.
 pub(crate) struct LineWindow<R> {

@@ -300,7 +300,7 @@ fn an_outage_before_many_came_lowers_the_number_in_flight_and_one_after_that_doe
         step => panic!("{step:?}"),
     };
     let of_300 = [(300, 0, 8), (300, 10, 10), (300, 599, 150), (300, 600, 300)];
-    // So few are no crowd.
+    // So few are not too many.
     let of_few = [(12, 0, 8), (8, 0, 8), (2, 0, 2)];
     for (most, accepted, limit) in of_300.into_iter().chain(of_few) {
         let now = Instant::now();
