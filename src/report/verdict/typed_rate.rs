@@ -8,6 +8,10 @@ use crate::report::format;
 const UNITS: [(f64, char); 3] = [(1.0, 's'), (60.0, 'm'), (3_600.0, 'h')];
 /// Up to which numbers limits are configured in each.
 const USUAL: [f64; 3] = [f64::MAX, 6_000.0, 1_000.0];
+/// Digits that are seldom the number of a limit: a measured 9.3/s is rather most of 10/s than a little over 9/s.
+const SELDOM: [f64; 2] = [7.0, 9.0];
+/// From so many a minute on, a limit is rather configured by the second, or in thousands.
+const THOUSANDS_FROM: f64 = 600.0;
 /// `--rate` is kept a little below its number, so that one that is this much too high is refused nothing.
 const ROUNDED_UP: f64 = 0.007;
 /// What is lost by rounding down.
@@ -31,19 +35,24 @@ pub(crate) fn typed_rate(per_second: f64) -> String {
 }
 
 /// The rate in this range that is a round number in one of the units, as limits are configured: a digit and zeros
-/// (`20/s`, `100/m`), or two digits of which the second is 5 (`15/s`, `250/m`). That of the shortest unit, the nearest
-/// to `per_second`.
+/// (`20/s`, `100/m`; not `7/s` and `9/s`), or two digits of which the second is 5 (`15/s`, `250/m`); from `600/m` on only
+/// thousands. That of the shortest unit, the nearest to `per_second`.
 #[must_use]
 pub(crate) fn round_rate(per_second: f64, range: RangeInclusive<f64>) -> Option<f64> {
-    UNITS.into_iter().zip(USUAL).find_map(|((seconds, _), usual)| {
+    UNITS.into_iter().zip(USUAL).find_map(|((seconds, unit), usual)| {
         let number = per_second * seconds;
         if !(0.9..=usual * 1.02).contains(&number) {
             return None;
         }
         let digit = 10f64.powf(number.log10().floor());
-        let step = if digit >= 10.0 { digit / 2.0 } else { 1.0 };
+        let step = match unit {
+            'm' if number >= THOUSANDS_FROM => 1_000.0,
+            _ if digit >= 10.0 => digit / 2.0,
+            _ => 1.0,
+        };
         let candidates = [(number / step).floor() * step, (number / step).ceil() * step];
-        let is_near = |round: &f64| *round >= 1.0 && range.contains(&(round / seconds));
+        let is_usual = |round: &f64| *round >= 1.0 && !SELDOM.contains(round);
+        let is_near = |round: &f64| is_usual(round) && range.contains(&(round / seconds));
         let off = |round: &f64| (round - number).abs();
         let nearest = candidates.into_iter().filter(is_near).min_by(|a, b| off(a).total_cmp(&off(b)));
         nearest.map(|round| round / seconds)
@@ -120,6 +129,13 @@ mod tests {
             (0.49, Some("30/m")),
             (0.0137, Some("50/h")),
             (37.0, None),
+            (13.7, None),
+            (33.4, Some("2000/m")),
+            (9.2, Some("550/m")),
+            (7.1, None),
+            (0.117, None),
+            (8.1, Some("8/s")),
+            (70.5, Some("70/s")),
             (187.6, None),
             (0.0001, None),
         ] {
