@@ -18,6 +18,7 @@ mod cycle;
 mod ended_attempt;
 mod failure_allowance;
 mod given_rate;
+mod growth;
 mod newest_outcomes;
 mod probes;
 mod rate;
@@ -144,7 +145,7 @@ impl LearnedLimits {
             (Some(window), _) => {
                 Some(LearnedLimit::Window { capacity: window.capacity(), period: window.configured_period() })
             }
-            (None, Some(rate)) if rate.is_proven() => Some(LearnedLimit::Rate(rate.per_second())),
+            (None, Some(rate)) if rate.is_proven() => Some(LearnedLimit::Rate(rate.limit())),
             _ => None,
         }
     }
@@ -167,7 +168,7 @@ impl LearnedLimits {
         match self.window.as_ref().map_or(WindowAdvice::Leave, |window| window.advice(now)) {
             WindowAdvice::Leave => LearnedAdvice::Leave,
             WindowAdvice::LeaveAlone => LearnedAdvice::LeaveAlone,
-            WindowAdvice::TryAt(half) => LearnedAdvice::At(half),
+            WindowAdvice::TryAt(instant) => LearnedAdvice::At(instant),
             // The period may have passed while nothing was to be sent.
             WindowAdvice::UsedUntil(end) => {
                 LearnedAdvice::WindowUsed(end.max(now + Duration::from_millis(1)))
@@ -307,6 +308,7 @@ impl LearnedLimits {
     /// What the attempts that were accepted until this refusal show of the limit.
     fn estimate(&mut self, asked: Option<Duration>, now: Instant) -> Option<f64> {
         let estimate = self.bucket.rate(now)?;
+        let estimate = self.bucket.gained(now).map_or(estimate, |gained| gained.max(estimate));
         let refused = self.rate.as_ref().map(LearnedRate::per_second);
         let of_second = refused.and_then(|refused| self.bucket.rate_of_second(estimate, refused, asked));
         self.lowest_rate = Some(of_second.unwrap_or(estimate));

@@ -23,6 +23,12 @@ const MARKS: usize = 64;
 const SECOND_DENIED: f64 = 0.98;
 /// A window of a second holds at most this many times the rate that was refused.
 const SECOND_ABOVE: f64 = 1.02;
+/// So many refusals are kept from which on everything that was accepted had to be gained first.
+const EMPTIED: usize = 4;
+/// From one of them on so many have to be accepted …
+const SINCE_EMPTIED: f64 = 20.0;
+/// … in so long a time, in seconds: in a shorter one a window may have begun twice.
+const SECONDS_SINCE_EMPTIED: f64 = 3.0;
 /// In a span most of what was accepted must have been gained in it, not held at its beginning.
 const HELD_MOST: f64 = 0.7;
 
@@ -65,9 +71,21 @@ struct FirstSpan {
     seconds: f64,
 }
 
+/// A refusal: the bucket was empty.
+#[derive(Debug, Clone, Copy)]
+struct Emptied {
+    at: Instant,
+    /// How many had been accepted in the run.
+    accepted: f64,
+}
+
 /// The estimate.
 #[derive(Debug, Default)]
 pub(super) struct BucketEstimate {
+    /// How many were accepted in the run.
+    accepted: f64,
+    /// The newest refusals that counted.
+    emptied: VecDeque<Emptied>,
     first: Option<FirstSpan>,
     span: Option<BucketSpan>,
     /// A window of a second was assumed, and its rate was refused.
@@ -84,6 +102,7 @@ impl BucketEstimate {
 
     /// An attempt was accepted.
     pub(super) fn accepted(&mut self, now: impl Fn() -> Instant) {
+        self.accepted += 1.0;
         if let Some(span) = &mut self.span {
             span.accepted += 1.0;
             // Before the first refusal nothing is estimated.
@@ -105,12 +124,35 @@ impl BucketEstimate {
             self.first = Some(FirstSpan { accepted: (span.accepted - 1.0).max(0.0), seconds });
         }
         self.span = Some(BucketSpan::new(began, pause, 1.0));
+        // The one that was accepted after it is counted already.
+        if let Some(at) = refused {
+            self.note_emptied(at, self.accepted - 1.0);
+        }
+    }
+
+    fn note_emptied(&mut self, at: Instant, accepted: f64) {
+        if self.emptied.len() == EMPTIED {
+            self.emptied.pop_front();
+        }
+        self.emptied.push_back(Emptied { at, accepted });
+    }
+
+    /// The highest rate that was accepted from one of the newest refusals until `now`, pauses included: the bucket refills
+    /// by no less.
+    pub(super) fn gained(&self, now: Instant) -> Option<f64> {
+        let rates = self.emptied.iter().filter_map(|emptied| {
+            let seconds = now.saturating_duration_since(emptied.at).as_secs_f64();
+            let accepted = self.accepted - emptied.accepted;
+            (seconds >= SECONDS_SINCE_EMPTIED && accepted >= SINCE_EMPTIED).then(|| accepted / seconds)
+        });
+        rates.reduce(f64::max)
     }
 
     /// One was refused alone, and nothing paused.
     pub(super) fn emptied(&mut self, now: Instant) {
         if self.first.is_some() {
             self.span = Some(BucketSpan::new(now, Some(0.0), 0.0));
+            self.note_emptied(now, self.accepted);
         }
     }
 
@@ -208,6 +250,29 @@ mod tests {
                 assert!(!shown.is_empty() && shown.iter().all(is_near), "{size} {rate} {pause}: {found:?}");
             }
         }
+    }
+
+    #[test]
+    fn from_a_refusal_on_what_is_accepted_was_gained_pauses_included() {
+        let start = Instant::now();
+        let at = |seconds: f64| start + Duration::from_secs_f64(seconds);
+        let mut estimate = BucketEstimate::default();
+        estimate.begin(start);
+        (0..100).for_each(|_| estimate.accepted(|| start));
+        assert_eq!(estimate.gained(at(5.0)), None, "the bucket was full at the start");
+        estimate.accepted(|| at(1.0));
+        estimate.resume(Some(start), at(1.0));
+        (0..18).for_each(|_| estimate.accepted(|| at(2.0)));
+        assert_eq!(estimate.gained(at(5.0)), None, "19 are too few");
+        estimate.accepted(|| at(2.0));
+        assert_eq!(estimate.gained(at(2.9)), None, "too short");
+        assert_eq!(estimate.gained(at(4.0)), Some(5.0));
+        // A later one shows more, and four of them are kept.
+        estimate.emptied(at(6.0));
+        (0..32).for_each(|_| estimate.accepted(|| at(9.0)));
+        assert_eq!(estimate.gained(at(10.0)), Some(8.0));
+        (0..4).for_each(|n| estimate.emptied(at(10.0 + f64::from(n))));
+        assert_eq!(estimate.gained(at(20.0)), None);
     }
 
     #[test]

@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::EndedAttempt;
+use super::growth::{CUT, GrowingRate, Growth, LONG_PAUSE, RISEN, SHORT_PAUSE};
 
-/// What is left of the rate after a refusal that came alone.
-const CUT: f64 = 0.95;
 /// A learnt rate is set this much below what was accepted.
 const BELOW: f64 = 0.97;
 /// The same after a long pause: another one is to be avoided.
@@ -20,12 +19,6 @@ const FLOOR: f64 = 0.35;
 const LEAST: f64 = 1.0 / 60.0;
 /// The rate to begin with where none was accepted.
 const UNKNOWN: f64 = 1.0;
-/// A rate this many times the one that was refused last shows that the limit has risen.
-const RISEN: f64 = 1.05;
-/// Below this part of the rate that was refused last it grows faster.
-const NEAR: f64 = 0.93;
-/// Below this part it is far from it.
-const FAR: f64 = 0.5;
 /// From this part on it touches the rate that was refused last.
 const TOUCHES: f64 = 0.97;
 /// What is left of the rate where it is tried whether a much lower one is refused less.
@@ -47,51 +40,22 @@ const CHANCE_WEIGHT: f64 = 1.0 / 128.0;
 const MORE_THAN_CHANCE: u32 = 5;
 /// A pause is small if it is at most this part of the cycle.
 const SMALL_PAUSE: f64 = 0.2;
-/// A pause that is longer than this, in seconds, must not come often.
-const LONG_PAUSE: f64 = 5.0;
 /// After it the rate that was refused is taken to be this part of what it was …
 const AFTER_LONG_PAUSE: f64 = 0.85;
 /// … and the pool goes on with this part of that.
 const BEGINS_AT: f64 = 0.7;
 /// The pause where the server asks for none, in seconds.
 const FIRST_PAUSE: f64 = 0.5;
-/// Of the time between two refusals at most this part may be lost to the pause that a refusal costs.
-const PAUSE_SHARE: f64 = 0.05;
+/// A refusal that comes alone is followed by no pause unless the server asks for one: so much is lost on average, or an
+/// attempt where that is more.
+const UNASKED: f64 = 0.2;
+/// Rates that differ by less than this part are about the same.
+const SAME: f64 = 0.07;
 /// Where the distance is shorter than this, departures that are late by a timer's tick are caught up on: timers tick in
 /// milliseconds. A longer distance is always kept, because a limiter without a burst refuses what comes too soon.
 const CATCHES_UP_BELOW: Duration = Duration::from_millis(2);
 /// So much is caught up on.
 const CREDIT: Duration = Duration::from_millis(3);
-
-/// How fast the rate grows.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Growth {
-    /// By this part of itself in a second …
-    per_second: f64,
-    /// … and at most by this part for each accepted attempt, so that slow rates are refused no larger share.
-    per_attempt: f64,
-    /// … and at least by this part, so that a fast rate bears that one in a hundred is refused: timers are late by a
-    /// millisecond, and a limiter without a burst refuses what follows too soon.
-    least: f64,
-}
-
-/// Nothing is known but that the rate is too low.
-const DOUBLING: Growth = Growth { per_second: 0.7, per_attempt: 0.2, least: 0.0 };
-/// It is far below what was accepted before.
-const RETURNING: Growth = Growth { per_second: 0.2, per_attempt: 0.1, least: 0.0 };
-/// After the first refusals.
-const FAST: Growth = Growth { per_second: 0.15, per_attempt: 0.012, least: 0.0 };
-const MEDIUM: Growth = Growth { per_second: 0.05, per_attempt: 0.005, least: 0.0 };
-/// After several: a percent a second.
-const SLOW: Growth = Growth { per_second: 0.012, per_attempt: 0.001_5, least: 0.000_5 };
-
-/// A slow rate that the limit has risen above grows by this part in a second …
-const RISEN_SLOW: f64 = 0.1;
-/// … and at most by this part for each accepted attempt.
-const RISEN_ATTEMPT: f64 = 0.05;
-
-/// However long a pause, it grows by this part in a second.
-const SLOWEST: f64 = 0.001;
 
 /// The rate, and when the next attempt may leave.
 #[derive(Debug)]
@@ -99,6 +63,8 @@ pub(super) struct LearnedRate {
     per_second: f64,
     /// The rate that was refused last.
     refused_at: Option<f64>,
+    /// How often in a row it was about the one that was refused before.
+    confirmed: u32,
     /// Nothing was refused at this rate or a higher one since it was set, which was a guess.
     is_guess: bool,
     /// How often it was refused.
@@ -109,6 +75,10 @@ pub(super) struct LearnedRate {
     corrected_until: u64,
     /// The pause that the newest refusal cost, in seconds.
     pause: f64,
+    /// The pause that a refusal which comes alone is going to cost, in seconds.
+    next_pause: f64,
+    /// This part of what refusals showed is kept to, so that another long pause is avoided; otherwise 1.
+    kept: f64,
     /// It never falls below this.
     floor: f64,
     /// How many were accepted since the newest refusal.
@@ -143,12 +113,15 @@ impl LearnedRate {
         Self {
             per_second,
             refused_at: (!is_guess).then_some(accepted_per_second),
+            confirmed: 0,
             is_guess,
             refusals: u32::from(!is_guess),
             next: now + Duration::try_from_secs_f64(1.0 / per_second).unwrap_or_default(),
             grown: now,
             corrected_until: 0,
             pause: 0.0,
+            next_pause: 0.0,
+            kept: 1.0,
             floor: LEAST,
             accepted: 0,
             chance: 0.0,
@@ -173,6 +146,11 @@ impl LearnedRate {
     /// Departures a second.
     pub(super) fn per_second(&self) -> f64 {
         self.per_second
+    }
+
+    /// The limit in departures a second, as far as refusals showed it.
+    pub(super) fn limit(&self) -> f64 {
+        self.per_second / self.kept
     }
 
     /// Whether the server has refused it at least once, so that it is near the limit.
@@ -226,44 +204,18 @@ impl LearnedRate {
             } else {
                 self.risen = None;
             }
-            let growth = self.growth();
+            let growth = Growth::of(&GrowingRate {
+                per_second: self.per_second,
+                refused_at: self.refused_at,
+                is_guess: self.is_guess,
+                refusals: self.refusals,
+                confirmed: self.confirmed,
+                next_pause: self.next_pause,
+                risen_for: now.saturating_duration_since(self.risen.unwrap_or(now)),
+            });
             let by = (growth.per_second * since).max(growth.least).min(growth.per_attempt);
             self.per_second *= 1.0 + by;
         }
-    }
-
-    fn growth(&self) -> Growth {
-        if self.is_guess {
-            return DOUBLING;
-        }
-        let part = self.refused_at.map_or(1.0, |refused| self.per_second / refused);
-        if part < FAR {
-            return RETURNING;
-        }
-        if part < NEAR {
-            return MEDIUM;
-        }
-        // It grows back what a refusal takes off within so many pauses; without bounds where there was none.
-        let after_pause = ((1.0 - CUT) * PAUSE_SHARE / self.pause).max(SLOWEST);
-        if part > RISEN {
-            // As long as nothing is refused, twice as fast every two seconds, or every two pauses.
-            let since = self.grown.saturating_duration_since(self.risen.unwrap_or(self.grown));
-            let doublings = since.as_secs_f64() / 2.0 / self.pause.max(1.0);
-            let faster = after_pause.min(MEDIUM.per_second) * doublings.min(10.0).exp2();
-            // The bound for an attempt is not to hold a slow rate far below a limit that has risen.
-            let slow = (RISEN_SLOW / self.per_second).min(RISEN_ATTEMPT);
-            let per_attempt = if doublings >= 2.0 { FAST.per_attempt.max(slow) } else { FAST.per_attempt };
-            return Growth { per_second: faster.min(DOUBLING.per_second), per_attempt, ..FAST };
-        }
-        let mut growth = match self.refusals {
-            ..=2 => FAST,
-            3..=5 => MEDIUM,
-            _ => SLOW,
-        };
-        if self.pause > 0.0 && (self.refusals > 2 || self.pause > LONG_PAUSE) {
-            growth = Growth { per_second: growth.per_second.min(after_pause), least: 0.0, ..growth };
-        }
-        growth
     }
 
     /// Takes note of a refusal that came alone: the rate is a little too high, if it is near the one that was refused
@@ -304,18 +256,27 @@ impl LearnedRate {
     /// for a while from what it had saved.
     fn hold_to(&mut self, estimate: f64) {
         let refused_at = self.refused_at.map_or(estimate, |refused| refused.min(estimate * ESTIMATE_ABOVE));
-        self.refused_at = Some(refused_at.max(LEAST));
+        self.set_refused_at(refused_at);
         self.per_second = self.per_second.min(estimate).max(self.floor);
     }
 
     /// It was refused, and the pool paused. `estimate`: what the accepted attempts show of the limit.
     pub(super) fn set(&mut self, estimate: f64, now: Instant) {
         self.refusals += 1;
-        self.refused_at = Some(self.per_second.min(estimate * ESTIMATE_ABOVE).max(LEAST));
+        self.set_refused_at(self.per_second.min(estimate * ESTIMATE_ABOVE));
         self.is_guess = false;
-        let part = if self.pause > LONG_PAUSE { BELOW_LONG_PAUSE } else { BELOW };
+        let is_long = self.pause > LONG_PAUSE;
+        self.kept = if is_long { BELOW_LONG_PAUSE } else { 1.0 };
+        let part = if is_long { BELOW_LONG_PAUSE } else { BELOW };
         self.per_second = (self.per_second.min(estimate) * part).max(self.floor);
         self.resume(now);
+    }
+
+    fn set_refused_at(&mut self, rate: f64) {
+        let rate = rate.max(LEAST);
+        let is_same = self.refused_at.is_some_and(|before| (rate - before).abs() < before * SAME);
+        self.confirmed = if is_same { self.confirmed.saturating_add(1) } else { 0 };
+        self.refused_at = Some(rate);
     }
 
     /// It was refused: this part of it is left.
@@ -323,9 +284,9 @@ impl LearnedRate {
         self.corrected_until = ended.departures;
         self.newest = 0;
         self.refusals += 1;
-        self.refused_at = Some(self.per_second);
+        self.set_refused_at(self.per_second);
         self.is_guess = false;
-        self.pause = 0.0;
+        (self.pause, self.next_pause, self.kept) = (0.0, 0.0, 1.0);
         self.per_second = (self.per_second * factor).max(self.floor);
         self.grown = now;
         self.next = self.next.max(now + self.gap());
@@ -352,14 +313,17 @@ impl LearnedRate {
         self.pause < cycle.as_secs_f64() * SMALL_PAUSE
     }
 
-    /// Takes note of what a refusal cost.
-    pub(super) fn paused_for(&mut self, pause: Duration) {
+    /// Takes note of what a refusal cost. `was_asked`: the server asked for the pause. Where it did not, one that comes
+    /// alone costs none, unless the server stays closed for long.
+    pub(super) fn paused_for(&mut self, pause: Duration, was_asked: bool) {
         self.pause = pause.as_secs_f64();
+        let is_short = !was_asked && self.pause <= SHORT_PAUSE;
+        self.next_pause = if is_short { UNASKED.max(1.0 / self.per_second) } else { self.pause };
     }
 
     /// Many were refused. `accepted` and `cycle`: how many were accepted since the last recovery, and how long ago it is;
-    /// if that is long ago, the newest spans count instead.
-    pub(super) fn relearn(&mut self, accepted: u64, cycle: Duration, now: Instant) {
+    /// if that is long ago, the newest spans count instead. `gained`: a rate that was accepted from an earlier refusal on.
+    pub(super) fn relearn(&mut self, accepted: u64, cycle: Duration, gained: Option<f64>, now: Instant) {
         self.refusals += 1;
         let [newest, before] = self.spans;
         let cycle = cycle.as_secs_f64().max(1e-3);
@@ -378,14 +342,15 @@ impl LearnedRate {
         let most =
             recent.map_or(accepted / (cycle - self.pause).max(cycle / 10.0), |(n, seconds)| n / seconds);
         let mut refused_at = self.per_second.min(most);
-        let mut next = self.per_second.min(accepted / seconds) * BELOW;
+        let shown = gained.map_or(accepted / seconds, |gained| gained.max(accepted / seconds));
+        let mut next = self.per_second.min(shown) * BELOW;
         if self.pause > LONG_PAUSE {
             // Another one is to be avoided. What was accepted came from a bucket in part, which is full again.
             refused_at *= AFTER_LONG_PAUSE;
             next = next.max(refused_at * BEGINS_AT);
         }
-        self.refused_at = Some(refused_at.max(LEAST));
-        self.is_guess = false;
+        self.set_refused_at(refused_at);
+        (self.is_guess, self.kept) = (false, 1.0);
         self.per_second = next.max(self.floor);
         self.resume(now);
     }
@@ -493,6 +458,59 @@ mod tests {
         }
     }
 
+    /// By how much a rate of 10/s grows in a second that was refused so often at the same rate, after such a pause.
+    fn growth_after(pause: u64, was_asked: bool, refused: u64) -> f64 {
+        let mut now = Instant::now();
+        let mut rate = LearnedRate::new(20.0, false, now);
+        for _ in 0..refused {
+            rate.per_second = 10.0;
+            rate.paused_for(millis(pause), was_asked);
+            rate.set(10.0, now);
+        }
+        let before = rate.per_second();
+        for _ in 0..20 {
+            now += millis(50);
+            rate.accepted(now, true);
+        }
+        rate.per_second() / before - 1.0
+    }
+
+    #[test]
+    fn a_pause_that_a_refusal_costs_slows_growth_down_the_more_the_better_the_limit_is_known() {
+        let is = |growth: f64, expected: f64| (growth / expected - 1.0).abs() < 0.05;
+        // 5 % are taken off in 20 times a pause of 2 s, in half of that while it was refused once at about this rate.
+        assert!(is(growth_after(2_000, true, 4), 0.001_25), "{}", growth_after(2_000, true, 4));
+        assert!(is(growth_after(2_000, true, 2), 0.001_25 * 2.0), "{}", growth_after(2_000, true, 2));
+        // One that the server did not ask for comes seldom; a long one shows that it stays closed.
+        assert!(growth_after(500, false, 4) > 0.009, "{}", growth_after(500, false, 4));
+        assert!(is(growth_after(500, true, 4), 0.005), "{}", growth_after(500, true, 4));
+        assert!(is(growth_after(2_000, false, 4), 0.001_25), "{}", growth_after(2_000, false, 4));
+    }
+
+    #[test]
+    fn the_limit_is_what_refusals_showed_where_less_is_kept_to() {
+        let now = Instant::now();
+        let mut rate = LearnedRate::new(20.0, false, now);
+        rate.paused_for(millis(10_000), true);
+        rate.set(15.0, now);
+        assert!((rate.per_second() - 15.0 * BELOW_LONG_PAUSE).abs() < 1e-9);
+        assert!((rate.limit() - 15.0).abs() < 1e-9);
+        rate.paused_for(millis(1_000), true);
+        rate.set(12.0, now);
+        assert!((rate.limit() - rate.per_second()).abs() < 1e-9);
+    }
+
+    #[test]
+    fn where_many_were_refused_it_does_not_fall_below_what_was_accepted_from_an_earlier_refusal_on() {
+        let now = Instant::now();
+        for (gained, expected) in [(None, 2.0), (Some(6.0), 6.0), (Some(1.0), 2.0), (Some(30.0), 9.0)] {
+            let mut rate = LearnedRate::new(9.0 / BELOW, false, now);
+            rate.paused_for(millis(2_000), true);
+            rate.relearn(8, Duration::from_secs(4), gained, now);
+            assert!((rate.per_second() - expected * BELOW).abs() < 1e-9, "{gained:?} {}", rate.per_second());
+        }
+    }
+
     #[test]
     fn a_refusal_far_below_the_rate_that_was_refused_is_taken_for_chance() {
         let mut now = Instant::now();
@@ -577,7 +595,7 @@ mod tests {
         let now = Instant::now();
         let mut rate = LearnedRate::new(0.0, false, now);
         let _ = rate.refused_once(now, &refused(0, 1), None);
-        rate.relearn(0, Duration::from_secs(1), now);
+        rate.relearn(0, Duration::from_secs(1), None, now);
         assert!((rate.per_second() - LEAST).abs() < 1e-12);
     }
 }

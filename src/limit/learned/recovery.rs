@@ -65,7 +65,8 @@ impl LearnedLimits {
         };
         let is_first = !std::mem::replace(&mut self.was_refused_before, true);
         if let Some(rate) = &mut self.rate {
-            rate.paused_for(left.saturating_duration_since(refusals.at));
+            let pause = left.saturating_duration_since(refusals.at);
+            rate.paused_for(pause, refusals.asked_until.is_some());
         }
         if let Some(window) = &mut self.window {
             if accepted * 2 >= window.capacity() {
@@ -125,11 +126,12 @@ impl LearnedLimits {
     fn learn_rate(&mut self, refusals: &Refusals, accepted: u64, cycle: Duration, now: Instant) {
         let seconds = cycle.as_secs_f64().max(1e-3);
         let per_second = accepted as f64 / seconds;
+        let gained = self.bucket.gained(refusals.at);
         match &mut self.rate {
             Some(rate) if refusals.is_corrected && rate.is_pause_small(cycle) => rate.resume(now),
             Some(rate) => match refusals.estimate {
                 Some(estimate) => rate.set(estimate, now),
-                None => rate.relearn(accepted, cycle, now),
+                None => rate.relearn(accepted, cycle, gained, now),
             },
             None if accepted == 0 && !refusals.is_unclear => self.rate = Some(LearnedRate::unknown(now)),
             None => {

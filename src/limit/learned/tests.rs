@@ -198,16 +198,16 @@ fn less_than_half_of_a_window_shows_that_there_is_none() {
 }
 
 #[test]
-fn where_the_server_says_the_wait_one_is_tried_in_the_middle_of_the_window() {
+fn where_the_server_says_the_wait_one_is_tried_after_a_quarter_of_the_window() {
     let mut scenario = Scenario::new();
     scenario.accept(30, 8, 100);
     scenario.refuse(9, Some(10_000), 100);
     scenario.recover(10_100);
     scenario.accept(29, 8, 10_200);
-    let LearnedAdvice::At(half) = scenario.learned.advice(scenario.at(10_200)) else { panic!("no try") };
-    assert!((scenario.at(15_000)..scenario.at(15_500)).contains(&half));
+    let LearnedAdvice::At(instant) = scenario.learned.advice(scenario.at(10_200)) else { panic!("no try") };
+    assert!((scenario.at(12_500)..scenario.at(13_000)).contains(&instant));
     // A bucket has earned some by then: it is no window.
-    scenario.accept(1, 1, 15_300);
+    scenario.accept(1, 1, 12_800);
     assert!(scenario.learned.window.is_none() && scenario.rate() > 5.0);
 }
 

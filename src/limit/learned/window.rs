@@ -14,6 +14,10 @@ const USUAL: [u64; 14] = [1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1_800
 const LATE: f64 = 1.026;
 /// If so many more than its capacity are accepted in a window, there is no such window.
 const SURPLUS: u32 = 3;
+/// Where a bucket with a ban may have been taken for a window, one more is tried after this part of the period. A bucket
+/// that is worth more than the window has gained one by then. If it is a window with a ban, the ban is counted from the
+/// try, so that a later one would cost more.
+const TRIED_AFTER: u32 = 4;
 /// The window is taken to end this much later, for timers and clocks.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -130,11 +134,10 @@ impl LearnedWindow {
 
     /// Whether one more may leave.
     pub(super) fn advice(&self, now: Instant) -> WindowAdvice {
-        let half = self.began + self.period / 2;
+        let try_at = self.began + self.period / TRIED_AFTER;
         match (self.sent < self.capacity, self.tries_more) {
             (true, _) => WindowAdvice::Leave,
-            // By then a bucket has earned some.
-            (false, true) if self.may_be_bucket && now < half => WindowAdvice::TryAt(half),
+            (false, true) if self.may_be_bucket && now < try_at => WindowAdvice::TryAt(try_at),
             (false, true) => WindowAdvice::LeaveAlone,
             (false, false) => WindowAdvice::UsedUntil(self.end()),
         }
@@ -254,11 +257,11 @@ mod tests {
         let now = Instant::now();
         let mut window = LearnedWindow::new(1, &Closed { may_be_bucket: true, ..closed(10, 10) }, now);
         window.begin(now, Some(1));
-        let half = now + second(5);
-        assert_eq!(window.advice(now), WindowAdvice::TryAt(half));
-        assert_eq!(window.advice(half), WindowAdvice::LeaveAlone);
+        let quarter = now + Duration::from_millis(2_500);
+        assert_eq!(window.advice(now), WindowAdvice::TryAt(quarter));
+        assert_eq!(window.advice(quarter), WindowAdvice::LeaveAlone);
         window.begin(now, Some(1));
-        assert_eq!(window.advice(half), WindowAdvice::UsedUntil(window.end()));
+        assert_eq!(window.advice(quarter), WindowAdvice::UsedUntil(window.end()));
         window.begin(now, None);
         assert_eq!(window.advice(now), WindowAdvice::LeaveAlone, "a window without a doubt");
     }
