@@ -124,6 +124,8 @@ SECONDARY = b'{"message":"You have exceeded a secondary rate limit."}'
 LIMITERS = [
     bucket("strict-20", "20/s, no burst, 429", 20, 0, skus=400),
     bucket("strict-20-503", "20/s, no burst, 503", 20, 0, status=503, skus=400),
+    bucket("slow-2-503", "2/s, burst 10, 503", 2, 10, status=503, skus=90),
+    window("slow-second-503", "2 in a second, 503", 2, 1, status=503, skus=90),
     bucket("strict-5", "5/s, no burst, 429", 5, 0, skus=150),
     bucket("burst-20", "20/s, burst 20, 429", 20, 20, skus=400),
     bucket("burst-20-503", "20/s, burst 20, 503", 20, 20, status=503, skus=400),

@@ -11,6 +11,16 @@ const TRIAL_MOST: f64 = 200.0;
 /// … of which this part of the refusals that are expected shows chance.
 const PART: f64 = 0.33;
 
+/// Where the rate may be above a limit, a share that is lower than before shows no chance if the logarithm of the ratio of
+/// the likelihoods, that of two shares to that of one, is at least this …
+const LOWER: f64 = 4.0;
+/// … this is enough where the refusals come in even rows, …
+const LOWER_IN_ROWS: f64 = 1.0;
+/// … the trial goes on if it is at least this …
+const PERHAPS_LOWER: f64 = 2.0;
+/// … for at most so many outcomes.
+const PERHAPS_MOST: f64 = 48.0;
+
 /// A limit refuses fewer than this many of the attempts at a rate just below the one that it refused.
 const BY_CHANCE: u32 = 3;
 
@@ -25,6 +35,11 @@ const FEW_IN_FLIGHT: usize = 2;
 /// A limit leaves this part of the variance that chance brings about, and a little more, since a distance is a whole number.
 const EVEN_PART: f64 = 0.07;
 const EVEN_LEAST: f64 = 0.12;
+/// The distances between the first refusals of each row have at most this variance where a window is exceeded. By chance it
+/// is 4 or more: a row of each kind has a geometric distribution.
+const EVEN_ROWS: f64 = 0.26;
+/// Two of them or more with a higher variance than this are not going to be even.
+const UNEVEN_ROWS: f64 = 1.0;
 
 /// A lower rate is tried.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +48,8 @@ pub(super) struct RateTrial {
     pub(super) rate: f64,
     /// Departures before this one do not count.
     pub(super) from: u64,
-    /// The share that was refused before it.
-    pub(super) share_before: f64,
+    /// What was refused before it.
+    pub(super) before: ShareBefore,
     /// Counted departures that were accepted …
     pub(super) accepted: u32,
     /// … and that were refused.
@@ -49,11 +64,23 @@ pub(super) struct RateTrial {
     pub(super) refused_level: usize,
 }
 
+/// What was refused before a trial.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ShareBefore {
+    /// The share …
+    pub(super) share: f64,
+    /// … of so many outcomes.
+    pub(super) outcomes: f64,
+}
+
 /// Where the rate of a trial comes from.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum TrialState {
     /// It is a guess, or what was accepted in a short time.
     Guess,
+    /// The same, but more than was accepted meanwhile, because little was sent. Once some of it is refused, it
+    /// does not grow: a limit may refuse most of it.
+    Raised,
     /// It is well below a rate that was accepted for long.
     Lowered,
     /// The lowered rate grew until it was refused; a rate just below that is tried and does not grow.
@@ -69,13 +96,35 @@ pub(super) enum RefusalCause {
     Limit,
 }
 
+/// The distances between departures.
+#[derive(Debug, Clone, Copy)]
+struct Distances {
+    count: f64,
+    mean: f64,
+    variance: f64,
+}
+
+impl Distances {
+    /// Those between the ones of `bits`, each from one to the next.
+    fn between(bits: u128) -> Self {
+        let places = (0..ORDERED).filter(|place| bits >> place & 1 == 1);
+        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
+        for (place, next) in places.clone().zip(places.skip(1)) {
+            let distance = (next - place) as f64;
+            (count, sum, squares) = (count + 1.0, sum + distance, squares + distance * distance);
+        }
+        let mean = sum / f64::max(count, 1.0);
+        Self { count, mean, variance: squares / f64::max(count, 1.0) - mean * mean }
+    }
+}
+
 impl RateTrial {
     /// A trial of this rate, from the departure `from` on.
-    pub(super) fn new(rate: f64, from: u64, share_before: f64, state: TrialState) -> Self {
+    pub(super) fn new(rate: f64, from: u64, before: ShareBefore, state: TrialState) -> Self {
         Self {
             rate,
             from,
-            share_before,
+            before,
             accepted: 0,
             strained: 0,
             state,
@@ -87,7 +136,7 @@ impl RateTrial {
 
     /// The rate was refused and lowered, from this departure on.
     pub(super) fn hold(&mut self, from: u64) {
-        *self = Self::new(self.rate, from, self.share_before, TrialState::Held);
+        *self = Self::new(self.rate, from, self.before, TrialState::Held);
     }
 
     /// Takes note of an outcome.
@@ -117,18 +166,27 @@ impl RateTrial {
         }
         let (accepted, refused) = (self.accepted_bits, self.refused_bits);
         let seldom = if refused.count_ones() <= accepted.count_ones() { refused } else { accepted };
-        let places = (0..ORDERED).filter(|place| seldom >> place & 1 == 1);
-        let (mut count, mut sum, mut squares) = (0.0, 0.0, 0.0);
-        for (place, next) in places.clone().zip(places.skip(1)) {
-            let distance = (next - place) as f64;
-            (count, sum, squares) = (count + 1.0, sum + distance, squares + distance * distance);
-        }
-        if count < distances {
+        let of_seldom = Distances::between(seldom);
+        if of_seldom.count < distances {
             return None;
         }
-        let mean = sum / count;
-        let variance = squares / count - mean * mean;
-        Some(variance <= mean * (mean - 1.0) * EVEN_PART + EVEN_LEAST)
+        let mean = of_seldom.mean;
+        let is_even = of_seldom.variance <= mean * (mean - 1.0) * EVEN_PART + EVEN_LEAST;
+        if is_even || self.state != TrialState::Raised {
+            return Some(is_even);
+        }
+        // A window accepts several, then refuses several, again and again.
+        let of_rows = Distances::between(refused & accepted << 1);
+        if of_rows.count >= 2.0 && of_rows.variance > UNEVEN_ROWS {
+            return Some(false);
+        }
+        let are_even = of_rows.variance <= EVEN_ROWS && self.lower_by() >= LOWER_IN_ROWS;
+        (of_rows.count >= distances).then_some(are_even)
+    }
+
+    /// The share that fails.
+    pub(super) fn share_refused(&self) -> f64 {
+        f64::from(self.strained) / self.outcomes().max(1.0)
     }
 
     /// The share that fails, less two failures: a trial may end with one, and a share that is too high lets the rate exceed
@@ -139,12 +197,28 @@ impl RateTrial {
     }
 
     fn least(&self) -> f64 {
-        (EXPECTED / self.share_before).clamp(TRIAL_LEAST, TRIAL_MOST)
+        (EXPECTED / self.before.share).clamp(TRIAL_LEAST, TRIAL_MOST)
+    }
+
+    fn outcomes(&self) -> f64 {
+        f64::from(self.accepted + self.strained)
+    }
+
+    /// By how much two shares, before the trial and in it, are likelier than one; negative where it is no lower than before.
+    fn lower_by(&self) -> f64 {
+        let (refused, outcomes) = (f64::from(self.strained), self.outcomes());
+        let ShareBefore { share: share_before, outcomes: before } = self.before;
+        let refused_before = share_before * before;
+        let entropy = |count: f64, of: f64| if count > 0.0 { count * (count / of).ln() } else { 0.0 };
+        let likelihood = |refused: f64, of: f64| entropy(refused, of) + entropy(of - refused, of);
+        let apart = likelihood(refused, outcomes) + likelihood(refused_before, before);
+        let ratio = apart - likelihood(refused + refused_before, outcomes + before);
+        if refused < share_before * outcomes { ratio } else { -ratio }
     }
 
     /// Whether as many are refused as before, as far as the trial has come.
     fn are_many_refused(&self) -> bool {
-        self.strained >= BY_CHANCE && f64::from(self.strained) >= PART * self.share_before * self.least()
+        self.strained >= BY_CHANCE && f64::from(self.strained) >= PART * self.before.share * self.least()
     }
 
     /// What it shows once many were refused, after the outcome of this departure. `None`: nothing yet.
@@ -157,6 +231,15 @@ impl RateTrial {
             None => self.are_even(DISTANCES_LEAST) == Some(true),
             Some(are_even) => are_even,
         };
+        if !are_even && self.state == TrialState::Raised {
+            let lower = self.lower_by();
+            if lower >= LOWER {
+                return Some(RefusalCause::Limit);
+            }
+            if lower >= PERHAPS_LOWER && self.outcomes() < PERHAPS_MOST {
+                return None;
+            }
+        }
         Some(if are_even { RefusalCause::Limit } else { RefusalCause::Chance })
     }
 
@@ -168,7 +251,8 @@ impl RateTrial {
     /// Whether a departure is one of those that are counted. Refusals come sooner than good answers, so that what counts
     /// is the order in which they left.
     pub(super) fn counts(&self, number: u64) -> bool {
-        number >= self.from && ((number - self.from) as f64) < self.least()
+        let most = if self.state == TrialState::Raised { PERHAPS_MOST } else { self.least() };
+        number >= self.from && ((number - self.from) as f64) < most
     }
 
     /// Whether the departures that count are long past.

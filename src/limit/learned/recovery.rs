@@ -103,7 +103,12 @@ impl LearnedLimits {
         let cycle = left.saturating_duration_since(began);
         self.learn_rate(&refusals, accepted, cycle, now);
         if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
-            self.strain.try_rate(rate.per_second(), departures, now);
+            let rate = rate.per_second();
+            if rate * cycle.as_secs_f64() > accepted as f64 {
+                self.strain.try_raised(rate, departures, now);
+            } else {
+                self.strain.try_rate(rate, departures, now);
+            }
         }
     }
 

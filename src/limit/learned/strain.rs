@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::EndedAttempt;
 use super::failure_allowance::FailureAllowance;
 use super::newest_outcomes::{KEPT, NewestOutcomes};
-use super::rate_trial::{RateTrial, RefusalCause, TrialState};
+use super::rate_trial::{RateTrial, RefusalCause, ShareBefore, TrialState};
 use super::strain_span::{LOWERED, PacedRun, StrainSpan};
 
 /// A refusal at this part of the highest number in flight that was accepted counts whole …
@@ -174,7 +174,11 @@ impl Strain {
 
     /// Whether a rate may not grow, because the trial is for it.
     pub(super) fn holds(&self, rate: f64) -> bool {
-        self.trial.is_some_and(|trial| trial.state == TrialState::Held || rate >= trial.rate * GROWN)
+        self.trial.is_some_and(|trial| match trial.state {
+            TrialState::Held => true,
+            TrialState::Raised if trial.strained > 0 => true,
+            _ => rate >= trial.rate * GROWN,
+        })
     }
 
     /// Forgets what was strained before the number in flight was lowered, if that has helped: many were accepted in a row,
@@ -230,9 +234,11 @@ impl Strain {
                 return None;
             }
             if cause == Some(RefusalCause::Chance) {
-                self.chance = Some(trial.share_before);
+                // If much more fails once nothing is paced, the rate was above a limit, too.
+                let is_raised = trial.state == TrialState::Raised;
+                self.chance = Some(if is_raised { trial.share_refused() } else { trial.before.share });
                 // A rate that was only guessed is nothing to go back to.
-                self.found = (trial.state == TrialState::Held).then(|| (now, trial.share()));
+                self.found = (is_raised || trial.state == TrialState::Held).then(|| (now, trial.share()));
                 self.cohort = (ended.departures, 0);
                 self.end_trial();
                 return Some(StrainVerdict::FoundChance);
@@ -336,15 +342,23 @@ impl Strain {
         self.begin_trial(rate, departures, TrialState::Guess, now);
     }
 
+    /// The same for a rate that is higher than what was accepted.
+    pub(super) fn try_raised(&mut self, rate: f64, departures: u64, now: Instant) {
+        self.begin_trial(rate, departures, TrialState::Raised, now);
+    }
+
     /// The same for a rate that was lowered.
     pub(super) fn try_lowered(&mut self, rate: f64, departures: u64, now: Instant) {
         self.begin_trial(rate, departures, TrialState::Lowered, now);
     }
 
     fn begin_trial(&mut self, rate: f64, departures: u64, state: TrialState, now: Instant) {
-        let share_before =
-            self.both().map_or(1.0, |span| span.share()).min(self.newest.share()).clamp(SHARE, 1.0);
-        let trial = RateTrial::new(rate, departures, share_before, state);
+        let of = |span: StrainSpan| ShareBefore { share: span.share(), outcomes: span.outcomes() };
+        let span = self.both().map_or(ShareBefore { share: 1.0, outcomes: 0.0 }, of);
+        let newest = ShareBefore { share: self.newest.share(), outcomes: KEPT as f64 };
+        let before = if newest.share < span.share { newest } else { span };
+        let before = ShareBefore { share: before.share.clamp(SHARE, 1.0), ..before };
+        let trial = RateTrial::new(rate, departures, before, state);
         self.trial = (!self.is_denied(now)).then_some(trial);
         self.forget();
     }
@@ -476,6 +490,62 @@ mod tests {
             assert_eq!(!verdicts.contains(&StrainVerdict::FoundChance), is_limit, "{verdicts:?}");
             assert!(!crowd.strain.is_trying());
         }
+    }
+
+    /// A slow limit that was asked far too fast: nearly all was refused. Then a rate above it is tried, with one in flight,
+    /// of which what `refuses` says is refused.
+    fn raised(outcomes_before: u64, refuses: impl Fn(u64) -> bool) -> (Crowd, Vec<StrainVerdict>) {
+        let mut crowd = Crowd::new();
+        crowd.send((outcomes_before, 100), |_| 8, |n| n % 10 != 0);
+        crowd.strain.try_raised(4.0, crowd.number + 1, crowd.now);
+        let from = crowd.number;
+        let verdicts = crowd.send((60, 4), |_| 1, |n| refuses(n - from));
+        (crowd, verdicts)
+    }
+
+    #[test]
+    fn a_rate_above_a_slow_limit_is_refused_a_smaller_share_than_by_chance() {
+        let shuffled = |seed: u64, share: f64| move |n| fastrand::Rng::with_seed(n * 7 + seed).f64() < share;
+        for seed in 0..20 {
+            let (crowd, verdicts) = raised(64, shuffled(seed, 0.5));
+            assert!(
+                !verdicts.contains(&StrainVerdict::FoundChance),
+                "{seed}: half of it, nine tenths before"
+            );
+            assert!(!crowd.strain.is_trying());
+            let (_, verdicts) = raised(64, shuffled(seed, 0.9));
+            assert!(verdicts.contains(&StrainVerdict::FoundChance), "{seed}: as much as before");
+        }
+        // Where few are known, a smaller share may be chance, unless a window refuses the same number each time.
+        let (_, verdicts) = raised(10, |n| n % 5 > 1);
+        assert!(!verdicts.contains(&StrainVerdict::FoundChance), "three of five, in rows");
+        let found =
+            (0..20).filter(|seed| raised(10, shuffled(*seed, 0.6)).1.contains(&StrainVerdict::FoundChance));
+        assert!(found.count() > 12, "three of five, as it happens");
+    }
+
+    #[test]
+    fn a_rate_that_is_tried_above_a_limit_does_not_grow_once_it_is_refused() {
+        let mut crowd = Crowd::new();
+        crowd.send((64, 100), |_| 8, |n| n % 10 != 0);
+        crowd.strain.try_raised(4.0, crowd.number + 1, crowd.now);
+        assert!(!crowd.strain.holds(4.0) && crowd.strain.holds(4.0 * GROWN));
+        let _ = crowd.send((1, 4), |_| 1, |_| true);
+        assert!(crowd.strain.holds(4.0));
+    }
+
+    #[test]
+    fn what_fails_much_more_once_it_is_not_paced_was_a_limit_and_no_chance() {
+        let mut crowd = Crowd::new();
+        crowd.send((6, 100), |_| 8, |n| n % 3 != 0);
+        crowd.strain.try_raised(4.0, crowd.number + 1, crowd.now);
+        let is_found = (0..60).any(|_| {
+            let verdicts = crowd.send((1, 4), |_| 1, |n| fastrand::Rng::with_seed(n).f64() < 0.5);
+            verdicts.contains(&StrainVerdict::FoundChance)
+        });
+        assert!(is_found, "six are too few to show a lower share");
+        let verdicts = crowd.send((64, 200), |_| 8, |n| n % 40 != 0);
+        assert!(verdicts.contains(&StrainVerdict::MoreThanChance), "{verdicts:?}");
     }
 
     #[test]
@@ -641,7 +711,7 @@ mod tests {
         crowd.strain.end_trial();
         crowd.send((4, 20), |_| 1, |_| true);
         crowd.strain.try_lowered(14.0, crowd.number + 1, crowd.now);
-        let share = crowd.strain.trial.unwrap().share_before;
+        let share = crowd.strain.trial.unwrap().before.share;
         assert!((0.1..0.15).contains(&share), "{share}");
     }
 
