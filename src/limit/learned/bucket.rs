@@ -131,6 +131,10 @@ impl BucketEstimate {
     }
 
     fn note_emptied(&mut self, at: Instant, accepted: f64) {
+        // One that was refused alone is noted at once, and once more where the server asks for a pause.
+        if self.emptied.back().is_some_and(|newest| newest.at == at) {
+            return;
+        }
         if self.emptied.len() == EMPTIED {
             self.emptied.pop_front();
         }
@@ -269,6 +273,9 @@ mod tests {
         assert_eq!(estimate.gained(at(4.0)), Some(5.0));
         // A later one shows more, and four of them are kept.
         estimate.emptied(at(6.0));
+        let kept = estimate.emptied.len();
+        estimate.note_emptied(at(6.0), estimate.accepted);
+        assert_eq!(estimate.emptied.len(), kept, "the same refusal");
         (0..32).for_each(|_| estimate.accepted(|| at(9.0)));
         assert_eq!(estimate.gained(at(10.0)), Some(8.0));
         (0..4).for_each(|n| estimate.emptied(at(10.0 + f64::from(n))));

@@ -15,8 +15,8 @@ const NEAR: f64 = 0.93;
 /// Below this part it is far from it.
 const FAR: f64 = 0.5;
 /// Of the time between two refusals at most this part may be lost to the pause that a refusal costs, once the limit is
-/// known: it was refused twice in a row at about the same rate. Before that, of a pause that is not short, twice as much,
-/// and at first four times.
+/// known: it was refused three times in a row at about the same rate. Before that, of a pause that is not short, twice as
+/// much, and at first four times.
 const PAUSE_SHARE: f64 = 0.05;
 
 /// How fast the rate grows.
@@ -60,7 +60,7 @@ pub(super) struct GrowingRate {
     pub(super) is_guess: bool,
     /// How often it was refused …
     pub(super) refusals: u32,
-    /// … and how often in a row at about the same rate.
+    /// … and how often in a row at about the rate of the time before.
     pub(super) confirmed: u32,
     /// The pause that a refusal which comes alone is going to cost, in seconds.
     pub(super) next_pause: f64,

@@ -38,7 +38,7 @@ const EVEN_LEAST: f64 = 0.12;
 /// The distances between the first refusals of each row have at most this variance where a window is exceeded. By chance it
 /// is 4 or more: a row of each kind has a geometric distribution.
 const EVEN_ROWS: f64 = 0.26;
-/// Two of them or more with a higher variance than this are not going to be even.
+/// If two or more of these distances have a higher variance than this, more of them will not be even either.
 const UNEVEN_ROWS: f64 = 1.0;
 
 /// A lower rate is tried.
@@ -78,8 +78,8 @@ pub(super) struct ShareBefore {
 pub(super) enum TrialState {
     /// It is a guess, or what was accepted in a short time.
     Guess,
-    /// The same, but more than was accepted meanwhile, because little was sent. Once some of it is refused, it
-    /// does not grow: a limit may refuse most of it.
+    /// A guess that is higher than what was accepted before, because little was sent then. Once something is refused at it,
+    /// it does not grow: a limit may refuse most of it.
     Raised,
     /// It is well below a rate that was accepted for long.
     Lowered,
@@ -204,7 +204,8 @@ impl RateTrial {
         f64::from(self.accepted + self.strained)
     }
 
-    /// By how much two shares, before the trial and in it, are likelier than one; negative where it is no lower than before.
+    /// The logarithm of the ratio of two likelihoods: that the share in the trial differs from the one before, and that both
+    /// are the same. Negative where it is no lower than before.
     fn lower_by(&self) -> f64 {
         let (refused, outcomes) = (f64::from(self.strained), self.outcomes());
         let ShareBefore { share: share_before, outcomes: before } = self.before;
