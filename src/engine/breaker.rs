@@ -6,6 +6,8 @@ use crate::model::{Entry, Outcome};
 
 /// The first answers of a run, if all are refusals, end it.
 const FIRST: usize = 5;
+/// The same number, of attempts.
+pub(crate) const FIRST_ATTEMPTS: u32 = 5;
 /// Refusals in a row that end a run later on.
 const LATER: usize = 20;
 
@@ -38,6 +40,15 @@ impl PendingRefusal {
     fn into_entries(self) -> impl Iterator<Item = Entry> {
         std::iter::once(self.entry).chain(self.companions)
     }
+}
+
+/// A row of 403 that is enough to end the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowOf403 {
+    /// Nothing else has come yet.
+    First,
+    /// A good answer came before, or beside it.
+    AfterGoodAnswers,
 }
 
 /// What to do after an entry.
@@ -140,6 +151,12 @@ impl Breaker {
         self.limit = LATER;
         let settled = |held: &mut PendingRefusal| sent.is_some_and(|sent| held.came < sent);
         self.held.extract_if(.., settled).flat_map(PendingRefusal::into_entries).collect()
+    }
+
+    /// Whether nothing but refusals has come yet, which are enough to end the run.
+    #[must_use]
+    pub(crate) fn is_first_row_full(&self) -> bool {
+        self.is_first_row() && self.held.iter().filter(|held| held.is_in_row).count() >= self.limit
     }
 
     /// Whether nothing but 403 is held that nothing explains.

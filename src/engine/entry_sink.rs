@@ -1,10 +1,12 @@
 //! Where entries are judged, written and reported.
 
+mod send_again;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Ruling};
+use super::breaker::{Breaker, RowOf403, Ruling};
 use super::conditional::make_conditional;
 use super::recheck::Recheck;
 use super::store::EntryStore;
@@ -198,15 +200,20 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         true
     }
 
-    /// A job has ended. Returns jobs to request again. A row of 403 after good answers may be a limit, where `may_wait`
-    /// says so: what was held is sent again, and the fetcher waits. And where the first answers of a run are refusals, a SKU that an
-    /// earlier run had its answer for shows whether they are these SKUs' own. Without it, SKUs that are forbidden would
-    /// end every run that goes on from a journal, though a run from the start is not ended by them.
-    pub(super) fn receive(&mut self, mut entry: Entry, may_wait: impl FnOnce() -> bool) -> Vec<SendAgain> {
+    /// A job has ended. Returns jobs to request again. A row of 403 with good answers before or beside it may be a limit,
+    /// where `may_be_limit` says so: what was held is sent again, and the fetcher waits. And where the first answers of a
+    /// run are refusals, a SKU that an earlier run had its answer for shows whether they are these SKUs' own. Without it,
+    /// SKUs that are forbidden would end every run that goes on from a journal, though a run from the start is not ended by
+    /// them.
+    pub(super) fn receive(
+        &mut self,
+        mut entry: Entry,
+        may_be_limit: impl Fn(RowOf403) -> bool,
+    ) -> Vec<SendAgain> {
         if self.settles(&mut entry) {
             return Vec::new();
         }
-        self.receive_pack(entry, Vec::new(), may_wait)
+        self.receive_pack(entry, Vec::new(), may_be_limit)
     }
 
     /// The same for all keys of a pack that one answer refused.
@@ -214,12 +221,25 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         &mut self,
         entry: Entry,
         companions: Vec<Entry>,
-        may_wait: impl FnOnce() -> bool,
+        may_be_limit: impl Fn(RowOf403) -> bool,
     ) -> Vec<SendAgain> {
         if self.recheck.under_way == Some(entry.seq) {
             self.recheck.under_way = None;
             self.settle_refusals(entry);
             return Vec::new();
+        }
+        let was_first_row_full = self.breaker.is_first_row_full() && self.breaker.holds_only_403();
+        if was_first_row_full
+            && entry.outcome.shows_good_credentials()
+            && may_be_limit(RowOf403::AfterGoodAnswers)
+        {
+            self.settle(&entry);
+            for entry in &companions {
+                self.settle(entry);
+            }
+            let again = self.release_to_send_again();
+            self.breaker.lets_pass(&entry);
+            return again;
         }
         let (status, answers, said) =
             match self.breaker.judge_pack(entry, companions, || Instant::now().into_std()) {
@@ -234,9 +254,13 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
                 }
                 Ruling::Trip { status, answers, said } => (status, answers, said),
             };
-        if !self.breaker.is_first_row() && self.breaker.holds_only_403() && may_wait() {
-            let held: Vec<Entry> = self.breaker.release().collect();
-            return held.into_iter().filter_map(|entry| self.again(entry)).collect();
+        if self.breaker.holds_only_403() {
+            if self.breaker.is_first_row() && may_be_limit(RowOf403::First) {
+                return Vec::new();
+            }
+            if !self.breaker.is_first_row() && may_be_limit(RowOf403::AfterGoodAnswers) {
+                return self.release_to_send_again();
+            }
         }
         let earlier = self.recheck.earlier.clone().filter(|_| self.breaker.is_first_row());
         let Some(job) = earlier.filter(|job| self.may_request_again(job)) else {
@@ -248,81 +272,10 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
         vec![SendAgain::Job(job)]
     }
 
-    /// What is to be sent again for an entry; one that has no request stands as it is.
-    fn again(&mut self, entry: Entry) -> Option<SendAgain> {
-        if self.packs_keys {
-            return Some(SendAgain::Item(entry.into_item()));
-        }
-        match entry.into_job() {
-            Ok(job) => Some(SendAgain::Job(job)),
-            Err(entry) => {
-                self.settle(&entry);
-                None
-            }
-        }
-    }
-
     /// Whether jobs may be opened: not while it is open whether the credentials are refused, nor while so much waits
     /// for the disk.
     pub(super) fn may_open(&self) -> bool {
         self.recheck.under_way.is_none() && self.store.backlog() < MAX_BACKLOG
-    }
-
-    fn may_request_again(&self, job: &Job) -> bool {
-        self.recheck.may_act_twice || job.request.method.is_idempotent()
-    }
-
-    /// Nothing else is to come. Where refusals are still held, fewer than end a run by themselves, one job that had
-    /// its answer before is requested again, once: it shows whether they are the SKUs' own. `accepted` is such a job of
-    /// this run. Where none ever had one, the credentials are refused. Where none may be sent twice, the refusals are
-    /// taken for the SKUs' own.
-    pub(super) fn recheck_job(&mut self, accepted: Option<&Job>) -> Option<Job> {
-        if self.recheck.is_last || self.shutdown.is_triggered() {
-            return None;
-        }
-        let (status, answers) = self.breaker.pending()?;
-        let Some(job) = accepted.cloned().or_else(|| self.recheck.earlier.take()) else {
-            self.shutdown.trigger(StopReason::Refused { status, answers, said: self.breaker.said() });
-            return None;
-        };
-        self.recheck.is_last = true;
-        if !self.may_request_again(&job) {
-            self.breaker.release().for_each(|entry| self.settle(&entry));
-            return None;
-        }
-        self.recheck.under_way = Some(job.seq);
-        Some(job)
-    }
-
-    /// What the repeated request shows about the refusals that are held. The entry of its row stands as it was.
-    fn settle_refusals(&mut self, entry: Entry) {
-        let Some((status, skus)) = self.breaker.pending() else { return };
-        if entry.outcome.shows_good_credentials() {
-            let settled: Vec<Entry> = if self.recheck.is_last {
-                self.breaker.release().collect()
-            } else {
-                self.breaker.vouch(entry.sent)
-            };
-            for entry in &settled {
-                self.settle(entry);
-            }
-            return;
-        }
-        if !self.recheck.is_last {
-            self.shutdown.trigger(StopReason::Refused { status, answers: skus, said: self.breaker.said() });
-            return;
-        }
-        let refused = entry.outcome.refused();
-        let (asked_again, why) = match entry.outcome {
-            // The run was stopped for another reason.
-            Outcome::Deferred(_) => return,
-            Outcome::Failed(fault) => (entry.key, fault.to_string()),
-            Outcome::Fetched(answer) => (entry.key, format!("HTTP {}", answer.status)),
-        };
-        self.shutdown.trigger(match refused {
-            Some(status) => StopReason::RefusedAtEnd { status, skus, asked_again, said: self.breaker.said() },
-            None => StopReason::RefusalsUnsettled { status, skus, asked_again, why },
-        });
     }
 
     /// An entry is final: it is written and reported.

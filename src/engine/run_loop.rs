@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
+use super::breaker::{FIRST_ATTEMPTS, RowOf403};
 use super::entry_sink::{EntrySink, SendAgain};
 use super::input_thread::InputThread;
 use super::monitor::Monitor;
@@ -25,6 +26,14 @@ use crate::report::Report;
 
 /// Steps that are taken in one go while there are any: polling signals and timers costs as much as a step.
 const STEPS_AT_ONCE: usize = 64;
+
+/// Whether a row of 403 may be a limit: then the fetcher waits, or sends what was refused again.
+fn may_403_be_limit<T: Transport>(fetcher: &Fetcher<T>, row: RowOf403) -> bool {
+    match row {
+        RowOf403::First => fetcher.waits_for_first(FIRST_ATTEMPTS),
+        RowOf403::AfterGoodAnswers => fetcher.takes_403_for_a_limit(),
+    }
+}
 
 /// What the loop is woken for.
 enum Wake {
@@ -184,8 +193,8 @@ where
                     if ended.as_mut().is_some_and(|entry| self.sink.settles(entry)) {
                         *ended = None;
                     } else if let Some(entry) = ended.take() {
-                        let may_wait = || self.fetcher.takes_403_for_a_limit();
-                        let again = self.sink.receive_pack(entry, Vec::new(), may_wait);
+                        let may_be_limit = |row| may_403_be_limit(self.fetcher, row);
+                        let again = self.sink.receive_pack(entry, Vec::new(), may_be_limit);
                         self.resend(again);
                     }
                     if let Some(record) = self.sink.spent.take() {
@@ -248,23 +257,23 @@ where
     /// A pack has ended: each of its keys has its outcome, or is asked for again.
     fn receive_pack(&mut self, end: PackEnd) {
         let Some(packs) = &mut self.packs else { return };
-        let may_wait = || self.fetcher.takes_403_for_a_limit();
+        let may_be_limit = |row| may_403_be_limit(self.fetcher, row);
         let mut again = Vec::new();
         match packs.settle(end) {
             PackSettled::Each(entries) => {
                 for entry in entries {
-                    again.extend(self.sink.receive(entry, may_wait));
+                    again.extend(self.sink.receive(entry, may_be_limit));
                 }
             }
             PackSettled::Together(entries) => {
                 let mut entries = entries.into_iter();
                 if let Some(first) = entries.next() {
-                    again = self.sink.receive_pack(first, entries.collect(), may_wait);
+                    again = self.sink.receive_pack(first, entries.collect(), may_be_limit);
                 }
             }
             PackSettled::Stop(entries, reason) => {
                 for entry in entries {
-                    again.extend(self.sink.receive(entry, may_wait));
+                    again.extend(self.sink.receive(entry, may_be_limit));
                 }
                 self.stop(reason, Some(DRAIN));
             }

@@ -275,7 +275,7 @@ impl<A: Fn(u32, u32) -> (Duration, u16) + Send + Sync> Scene<A> {
             meaning: MeaningSettings::default(),
             body_as: BodyAs::Json,
             null_on: "410".parse::<StatusSet>().unwrap().into(),
-            retry_on: "429,500,503".parse().unwrap(),
+            retry_on: "408,429,500,503".parse().unwrap(),
             bulk: BulkFilters::default(),
             pages: None,
             max_body: Size(1 << 20),
@@ -425,7 +425,7 @@ async fn nothing_begins_after_max_time_and_what_is_in_flight_is_drained() {
 
 #[tokio::test(start_paused = true)]
 async fn jobs_that_wait_for_a_retry_fill_the_window_and_no_more_are_opened() {
-    let scene = Scene::new(40, 2, |_, number| (millis(1), if number == 1 { 500 } else { 200 }));
+    let scene = Scene::new(40, 2, |_, number| (millis(1), if number == 1 { 408 } else { 200 }));
     let played = Scene { retries: 4, ..scene }.play(async |_| ()).await;
     assert_eq!(played.stats.counters.fetched, 40);
     assert_eq!(played.store.most_open, 8);

@@ -28,6 +28,20 @@ fn bound(n: u32) -> Duration {
     2u32.checked_pow(n).and_then(|factor| BASE.checked_mul(factor)).map_or(CAP, |wait| wait.min(CAP))
 }
 
+/// The step of the back-off after so many failures of one SKU for the load; none: it is sent again at once. A SKU that
+/// fails again may be bad: others go first. One that fails often waits longer, so that it is not given up while the
+/// limit is still being found.
+pub(super) fn strained_step(failures: u32) -> Option<u32> {
+    match failures {
+        0 | 1 => None,
+        2 => Some(0),
+        3..=8 => Some(1),
+        9..=12 => Some(2),
+        13..=16 => Some(3),
+        _ => Some(4),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

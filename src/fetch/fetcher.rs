@@ -6,6 +6,7 @@
 mod attempt;
 mod companions;
 mod feedback;
+mod forbidden;
 mod next_attempt;
 mod page_budget;
 mod pages;
@@ -43,12 +44,10 @@ use super::token::TokenKeeper;
 use super::transport::{RawAnswer, ResendBudget, SendError, Transport};
 use crate::limit::{Gate, LoadSignal, Permit};
 use crate::model::request_url::redacted_url;
-use crate::model::{Deferral, Entry, Fault, Job, Outcome, PauseReason, Reporter};
+use crate::model::{Deferral, Entry, Fault, Job, Outcome, Reporter};
 
 /// Characters that are shown of why a redirect was refused: it may name an address of any length.
 const REFUSAL_CHARS: usize = 300;
-/// The first pause after a row of 403 that may be a limit.
-const FORBIDDEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// Takes jobs to their outcome. Shared by all jobs of a run.
 pub(crate) struct Fetcher<T> {
@@ -190,20 +189,6 @@ impl<T: Transport> Fetcher<T> {
         self.accepted.get()
     }
 
-    /// A row of 403 came after good answers. Whether they are taken for a limit from now on: sent again, they wait
-    /// until others come, for about a minute. It is tried once in a run.
-    pub(crate) fn takes_403_for_a_limit(&self) -> bool {
-        // Where a token is fetched, a row of 403 is more likely to be for the token.
-        let may_be = self.retry.sends_refused_again && self.tokens.is_none();
-        let takes = may_be && self.health.take_403_for_a_limit();
-        if takes {
-            // What was held is not sent all at once.
-            let reason = PauseReason::Refused { status: 403, has_retry_after: false };
-            self.gate.pause(Instant::now() + FORBIDDEN_PAUSE, reason);
-        }
-        takes
-    }
-
     /// Sends until the job has an outcome, or until the run stops.
     pub(crate) async fn fetch(&self, job: Job) -> Entry {
         let PagesEnd { outcome, attempts, sent } = match &self.answers.classifier().settings.pages {
@@ -304,8 +289,8 @@ impl<T: Transport> Fetcher<T> {
                     (fault, next, signal)
                 }
                 Judged::Retry(fault) => {
-                    let sent =
-                        SentAttempt { seq: job.seq(), left: tries.left(started), is_first, before: &before };
+                    let sent = SentAttempt::again(job.seq(), tries.left(started), &permit, &before);
+                    let sent = SentAttempt { is_first, ..sent };
                     let (next, is_strained) = self.after_fault(&fault, tries, &sent);
                     // The pool was paused before the permit is returned: no other request is sent in between.
                     let signal = self.load_of_fault(&fault, signal, (is_strained, tries));

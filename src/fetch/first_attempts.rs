@@ -23,6 +23,17 @@ pub(super) struct FirstAttempts {
     count: u32,
 }
 
+/// What is known of a SKU that failed once more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct EarlierFailures {
+    /// It has no retry left.
+    pub(super) is_last: bool,
+    /// The product of the shares at its earlier failures.
+    pub(super) by_load: f64,
+    /// Others had good answers a moment ago.
+    pub(super) came_lately: bool,
+}
+
 impl FirstAttempts {
     /// Takes note of a first attempt.
     pub(super) fn record(&mut self, is_good: bool) {
@@ -40,14 +51,14 @@ impl FirstAttempts {
         }
     }
 
-    /// Whether load explains the failures of one SKU, the newest of this number included. `before` is the product of the
-    /// shares at its earlier ones. A SKU with retries left needs no more than that others fail, too, and that some come.
-    pub(super) fn explain(self, failures: u32, (is_last, before): (bool, f64)) -> bool {
-        let some_come = self.failed.count_ones() < self.count;
+    /// Whether load explains the failures of one SKU, the newest of this number included. A SKU with retries left needs no
+    /// more than that others fail, too, and that some come, or came a moment ago.
+    pub(super) fn explain(self, failures: u32, so_far: EarlierFailures) -> bool {
+        let some_come = so_far.came_lately || self.failed.count_ones() < self.count;
         some_come
             && failures < SENT_AT_MOST
             && self.others_failed() >= OTHERS
-            && (!is_last || self.is_likely(before))
+            && (!so_far.is_last || self.is_likely(so_far.by_load))
     }
 
     /// Whether load explains a failure of one SKU, though nothing may come any more.
@@ -69,6 +80,10 @@ impl FirstAttempts {
 mod tests {
     use super::*;
 
+    fn so_far((is_last, by_load): (bool, f64)) -> EarlierFailures {
+        EarlierFailures { is_last, by_load, came_lately: false }
+    }
+
     fn after(failed_of: (u32, u32)) -> FirstAttempts {
         let (failed, of) = failed_of;
         let mut firsts = FirstAttempts::default();
@@ -79,8 +94,8 @@ mod tests {
     #[test]
     fn one_sku_and_a_few_are_bad_themselves() {
         for failed_of in [(1, 1), (1, 64), (3, 64)] {
-            assert!(!after(failed_of).explain(1, (false, 1.0)), "{failed_of:?}");
-            assert!(!after(failed_of).explain(5, (true, FEW.powi(4))), "{failed_of:?}");
+            assert!(!after(failed_of).explain(1, so_far((false, 1.0))), "{failed_of:?}");
+            assert!(!after(failed_of).explain(5, so_far((true, FEW.powi(4)))), "{failed_of:?}");
         }
     }
 
@@ -95,21 +110,23 @@ mod tests {
     fn what_explained_earlier_failures_counts_for_the_last_one() {
         let (later, earlier) = (after((5, 64)), 0.9_f64.powi(4));
         assert!(
-            later.explain(5, (true, earlier)) && later.are_by_load(earlier),
+            later.explain(5, so_far((true, earlier))) && later.are_by_load(earlier),
             "it failed beside many others"
         );
-        assert!(!later.explain(5, (true, later.share_by_load().powi(4))), "and beside few");
-        assert!(!later.explain(SENT_AT_MOST, (true, 1.0)));
+        assert!(!later.explain(5, so_far((true, later.share_by_load().powi(4)))), "and beside few");
+        assert!(!later.explain(SENT_AT_MOST, so_far((true, 1.0))));
         assert!(
-            !after((3, 64)).explain(5, (true, 1.0)) && !after((3, 64)).are_by_load(1.0),
+            !after((3, 64)).explain(5, so_far((true, 1.0))) && !after((3, 64)).are_by_load(1.0),
             "others do not fail"
         );
     }
 
     #[test]
     fn where_none_comes_it_is_no_load() {
-        assert!(!after((64, 64)).explain(1, (false, 1.0)));
-        assert!(after((63, 64)).explain(1, (false, 1.0)));
+        assert!(!after((64, 64)).explain(1, so_far((false, 1.0))));
+        let lately = EarlierFailures { came_lately: true, ..so_far((false, 1.0)) };
+        assert!(after((64, 64)).explain(1, lately), "unless some came a moment ago");
+        assert!(after((63, 64)).explain(1, so_far((false, 1.0))));
     }
 
     #[test]
@@ -117,11 +134,14 @@ mod tests {
         for (failed_of, most) in [((5, 64), 2), ((8, 64), 3), ((20, 64), 5), ((33, 64), 9), ((55, 64), 29)] {
             let share = after(failed_of).share_by_load();
             let explains = |failures: &i32| {
-                after(failed_of).explain(failures.unsigned_abs(), (true, share.powi(failures - 1)))
+                after(failed_of).explain(failures.unsigned_abs(), so_far((true, share.powi(failures - 1))))
             };
             let longest = (1..40).take_while(explains).count();
             assert!((most..=most + 1).contains(&longest), "{failed_of:?}: {longest}");
         }
-        assert!(after((5, 64)).explain(29, (false, 0.0)) && !after((60, 64)).explain(30, (false, 1.0)));
+        assert!(
+            after((5, 64)).explain(29, so_far((false, 0.0)))
+                && !after((60, 64)).explain(30, so_far((false, 1.0)))
+        );
     }
 }

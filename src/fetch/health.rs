@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) use self::advice::{Advice, AnsweredFor, FailedAttempt, OutagePause};
-use super::first_attempts::FirstAttempts;
+use super::first_attempts::{EarlierFailures, FirstAttempts};
 use crate::model::{Cause, Fault, Seq, StopReason};
 
 /// Retries may be at most this share of all requests, in percent.
@@ -42,10 +42,14 @@ const OUTAGE_ATTEMPTS: usize = 10;
 const OUTAGE_ATTEMPTS_MOST: usize = 50;
 /// … of this many different SKUs.
 const OUTAGE_JOBS: usize = 3;
+/// So many SKUs that fail where others came a moment ago may be refused.
+const SEVERAL_JOBS: usize = 8;
 /// So many SKUs do not all fail for themselves: the API is down, whatever a cache answers for one that came before.
 const MANY_JOBS: usize = 20;
 /// An API that answered well so recently is there: a connection that it refuses is one too many.
 const SERVING: Duration = Duration::from_secs(5);
+/// The first answers of a run are waited for so long before failures are taken for an outage.
+const FIRST_ANSWERS: Duration = Duration::from_millis(500);
 /// A 403 that comes so soon after a refusal may be another one.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 /// Nothing but 403 for so long: the credentials are refused. Longer than a minute's quota and a firewall's usual ban.
@@ -229,13 +233,15 @@ impl Health {
         {
             return self.hold(&mut state, now, fault);
         }
-        if !may_be_load(fault.cause)
-            || !state.firsts.explain(attempt.failures, (attempt.is_last, attempt.by_load))
-        {
+        let came_lately = self.may_be_refused(&state, fault.cause);
+        let so_far = EarlierFailures { is_last: attempt.is_last, by_load: attempt.by_load, came_lately };
+        if !may_be_load(fault.cause) || !state.firsts.explain(attempt.failures, so_far) {
             return Advice::Retry;
         }
         match attempt.failed_before {
-            Some(before) if !state.has_answered_since(before) => Advice::MayBeStrained,
+            Some(before) if !state.has_answered_since(before) => {
+                Advice::MayBeStrained { are_many: came_lately && state.streak_jobs.len() >= SEVERAL_JOBS }
+            }
             _ => Advice::Strained,
         }
     }
@@ -267,12 +273,26 @@ impl Health {
         let is_lost = matches!(cause, Cause::Connect | Cause::Proxy(_) | Cause::Lost);
         let is_silent = state.last_good.unwrap_or(self.started).elapsed() >= SERVING;
         let enough = if is_lost && is_silent { OUTAGE_ATTEMPTS } else { self.outage_attempts };
-        state.connected && state.streak >= enough && state.streak_jobs.len() >= OUTAGE_JOBS
+        // A limit that is told so is found by the pool, which pauses and sends probes.
+        !self.may_be_refused(state, cause)
+            && state.connected
+            && state.streak >= enough
+            && state.streak_jobs.len() >= OUTAGE_JOBS
+    }
+
+    /// Whether a limiter may be what answers so: others came a moment ago, or may be about to come as the first ones. A
+    /// limiter refuses sooner than the API answers.
+    fn may_be_refused(&self, state: &HealthState, cause: Cause) -> bool {
+        let is_new = state.last_good.is_none() && self.started.elapsed() < FIRST_ANSWERS;
+        may_be_limit(cause) && (is_new || state.has_come_lately())
     }
 
     /// The SKU has no retry left, and nothing shows whether it fails for itself: no other came since it first failed.
     fn is_in_doubt(&self, state: &HealthState, attempt: &FailedAttempt<'_>) -> bool {
         let is_waited_for = !self.wait_for_api.is_zero();
+        if self.may_be_refused(state, attempt.fault.cause) {
+            return false;
+        }
         let others_fail = state.last_good.is_some() && state.streak_jobs.len() > 1;
         attempt.is_last && (is_waited_for || attempt.failures > 1 && others_fail)
     }
@@ -300,7 +320,7 @@ impl Health {
     /// The pause before the next probe; none: the run ends.
     fn next_pause(&self, state: &mut HealthState, now: Instant, fault: &Fault) -> Option<Duration> {
         if self.wait_for_api.is_zero() {
-            let may_be_limit = matches!(fault.cause, Cause::Status(500 | 502..=504));
+            let may_be_limit = may_be_limit(fault.cause);
             // Retries are used up soon where many at once are over a limit; but then others are answered meanwhile.
             if !may_be_limit || state.is_spent() && !state.has_come_lately() {
                 state.level = state.level.max(LIMIT_PAUSES.len());
@@ -320,7 +340,12 @@ impl Health {
 
 /// Faults that too much load causes.
 fn may_be_load(cause: Cause) -> bool {
-    matches!(cause, Cause::Status(500 | 502..=504) | Cause::Connect | Cause::Proxy(_) | Cause::Lost)
+    may_be_limit(cause) || matches!(cause, Cause::Connect | Cause::Proxy(_) | Cause::Lost)
+}
+
+/// Answers by which a limiter may refuse.
+fn may_be_limit(cause: Cause) -> bool {
+    matches!(cause, Cause::Status(500 | 502..=504))
 }
 
 /// None of the first attempts had a connection to the API.

@@ -268,6 +268,8 @@ fn is_ambiguous(table: &Table, style: &Style, bytes: &[u8]) -> bool {
     // quotes writes, with doubled quotes or with escapes, and each row has as many cells.
     let is_quoted = |cells: &[&str]| {
         let text = cells.join("\n");
+        // Blanks after a closing quote are accepted.
+        let text = text.trim_end_matches(' ');
         let inner = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
         inner.is_some_and(|inner| {
             let unescaped = inner.replace(r"\\", "").replace("\\\"", "");

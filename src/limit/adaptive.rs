@@ -204,7 +204,11 @@ impl Adaptive {
                 self.refused(sample, now)
             }
             LoadSignal::Good { latency } if sample.full => self.answered(sample, latency, now),
-            LoadSignal::Good { .. } | LoadSignal::Cheap | LoadSignal::Lone503 | LoadSignal::Fault => None,
+            LoadSignal::Good { .. }
+            | LoadSignal::Cheap
+            | LoadSignal::Forbidden
+            | LoadSignal::Lone503
+            | LoadSignal::Fault => None,
         };
         (self.limit != before).then_some(LimitDecision { limit: self.limit, reason })
     }

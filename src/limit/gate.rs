@@ -112,6 +112,12 @@ impl Gate {
         moved
     }
 
+    /// Whether one of the first `count` attempts of the run has not ended. `count`: at most 32.
+    #[must_use]
+    pub(crate) fn is_one_in_flight_of_first(&self, count: u32) -> bool {
+        self.shared.lock().pool.slots.is_one_in_flight_of_first(count)
+    }
+
     /// The longest wait that a server may ask for.
     #[must_use]
     pub(crate) fn max_retry_after(&self) -> Duration {

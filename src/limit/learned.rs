@@ -37,7 +37,7 @@ pub(super) use ended_attempt::EndedAttempt;
 pub(super) use strain::StrainVerdict;
 
 use bucket::BucketEstimate;
-use cycle::{Cycle, Refusals};
+use cycle::{Cycle, OutagePauses, Refusals};
 use probes::{FIRST_PAUSE, SECOND_PROBE, next_probe};
 use rate::LearnedRate;
 use strain::Strain;
@@ -114,8 +114,12 @@ pub(super) struct LearnedLimits {
     /// When the first of the refusals came that no accepted attempt has followed.
     refused_since: Option<Instant>,
     strain: Strain,
-    /// Since when an outage has paused the pool.
-    out_since: Option<Instant>,
+    /// An outage that pauses the pool.
+    outage: Option<OutagePauses>,
+    /// Since when everything fails, by answers that a server may give that fails by itself.
+    failing_since: Option<Instant>,
+    /// How many were accepted until everything failed for long, the last time.
+    accepted_until_closed: Option<u64>,
 }
 
 impl LearnedLimits {
@@ -176,9 +180,9 @@ impl LearnedLimits {
         }
     }
 
-    /// An outage pauses the pool.
+    /// An outage pauses the pool, or goes on to do so after a probe.
     pub(super) fn pause_for_outage(&mut self, now: Instant) {
-        self.out_since.get_or_insert(now);
+        self.outage.get_or_insert(OutagePauses { began: now, newest: now }).newest = now;
     }
 
     /// Takes note of a departure; `now` is called only where it counts.
@@ -201,6 +205,9 @@ impl LearnedLimits {
     pub(super) fn accepted(&mut self, ended: &EndedAttempt, now: impl Fn() -> Instant) {
         self.note(false);
         self.refused_since = None;
+        if !ended.is_probe {
+            self.failing_since = None;
+        }
         self.cycle.accepted += 1;
         self.bucket.accepted(&now);
         self.cycle.accepted_level = self.cycle.accepted_level.max(ended.level);
@@ -255,6 +262,10 @@ impl LearnedLimits {
             return self.probe_refused(ended, asked_until, (now, clock));
         }
         if ended.is_old {
+            if self.window.is_some() && ended.number >= self.cycle.first {
+                // The window was taken to hold more than it does: all had left before the first was refused.
+                self.cycle.refusals.get_or_insert(Refusals { refused: 0, ..Refusals::at(now, ended) });
+            }
             // The pool is paused for others that left with it; it may ask for a longer wait.
             if let Some(refusals) = &mut self.cycle.refusals {
                 refusals.asked_until = refusals.asked_until.max(asked_until);

@@ -13,6 +13,8 @@ pub(crate) enum LoadSignal {
     /// Answered at little cost to the server (401, 404 and the like): says nothing about capacity, but the API
     /// answers.
     Cheap,
+    /// 403 that nothing explains: says nothing about capacity. It may be a refusal that is not known for one yet.
+    Forbidden,
     /// A timeout: too much for the server.
     Overload {
         /// From leaving to the end of the attempt.
@@ -43,9 +45,9 @@ pub(crate) enum LoadSignal {
 }
 
 impl LoadSignal {
-    /// Whether the server accepted the attempt, whatever it answered.
+    /// Whether the server answered in a way that ends a pause.
     pub(super) fn is_accepted(self) -> bool {
-        matches!(self, Self::Good { .. } | Self::Cheap)
+        matches!(self, Self::Good { .. } | Self::Cheap | Self::Forbidden)
     }
 
     /// Whether the attempt may have come too soon after another one.

@@ -273,7 +273,7 @@ impl Pool {
         now: impl Fn() -> Instant,
         clock: impl Fn() -> SystemTime,
     ) {
-        self.slots.release();
+        self.slots.release(departure.number);
         let good = signal.map(LoadSignal::is_accepted);
         let is_old = departure.epoch != self.pause.epoch();
         let Some(signal) = signal else { return self.end_without_signal(departure, (now(), clock())) };
@@ -316,7 +316,8 @@ impl Pool {
                 self.spread.answered(latency);
                 is_for_number = self.end_strained(&ended, status, (now(), clock()));
             }
-            LoadSignal::Overload { .. } | LoadSignal::Lone503 | LoadSignal::Fault => {}
+            LoadSignal::Forbidden | LoadSignal::Overload { .. } | LoadSignal::Lone503 | LoadSignal::Fault => {
+            }
         }
         if departure.probe {
             self.end_probe(departure, good, (now(), clock()));

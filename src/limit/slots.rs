@@ -12,6 +12,8 @@ pub(super) struct Slots {
     departures: u64,
     /// How many had left when (nearly) all slots were last taken.
     full_until: u64,
+    /// Which of the first departures have ended, a bit each.
+    ended: u32,
 }
 
 impl Slots {
@@ -24,6 +26,7 @@ impl Slots {
             peak: 0,
             departures: 0,
             full_until: 0,
+            ended: 0,
         }
     }
 
@@ -83,9 +86,17 @@ impl Slots {
         }
     }
 
-    /// Gives a slot back.
-    pub(super) fn release(&mut self) {
+    /// Gives the slot of this departure back.
+    pub(super) fn release(&mut self, number: u64) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        if number < u64::from(u32::BITS) {
+            self.ended |= 1 << number;
+        }
+    }
+
+    /// Whether one of the first `count` departures has not ended, of which there are at most 32.
+    pub(super) fn is_one_in_flight_of_first(&self, count: u32) -> bool {
+        self.ended.trailing_ones() < count
     }
 }
 
@@ -100,10 +111,25 @@ mod tests {
         slots.resize(1);
         for in_flight in [3, 2, 1] {
             assert_eq!((slots.in_flight(), slots.has_room()), (in_flight, false));
-            slots.release();
+            slots.release(0);
         }
         assert!(slots.has_room());
         assert_eq!((slots.peak(), slots.departures()), (3, 3));
+    }
+
+    #[test]
+    fn of_the_first_departures_the_order_of_the_answers_does_not_count() {
+        let mut slots = Slots::new(8);
+        (0..8).for_each(|_| slots.take());
+        for number in [3, 4, 5, 6, 7, 1] {
+            slots.release(number);
+        }
+        assert!(slots.is_one_in_flight_of_first(1) && slots.is_one_in_flight_of_first(5));
+        slots.release(0);
+        assert!(!slots.is_one_in_flight_of_first(2) && slots.is_one_in_flight_of_first(5));
+        slots.release(2);
+        slots.release(1_000_000);
+        assert!(!slots.is_one_in_flight_of_first(5));
     }
 
     #[test]
@@ -113,7 +139,7 @@ mod tests {
         assert!(!slots.was_full_since(0));
         slots.take();
         assert!((0..7).all(|number| slots.was_full_since(number)));
-        (0..7).for_each(|_| slots.release());
+        (0..7).for_each(|number| slots.release(number));
         slots.take();
         assert!(!slots.was_full_since(7));
     }

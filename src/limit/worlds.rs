@@ -77,6 +77,8 @@ struct Stage {
     /// A refusal says how long to wait, in seconds rounded up.
     #[serde(default)]
     retry_after: bool,
+    /// Each refusal says to wait so many seconds, whatever is true.
+    says_seconds: Option<f64>,
     /// Answers tell what is left of the quota.
     #[serde(default)]
     fields: bool,
@@ -278,7 +280,8 @@ impl<'a> Simulation<'a> {
         let counted = self.inside + self.line.len() + self.releases.len();
         let is_full = stage.cap.is_some_and(|cap| counted >= cap);
         if wait.is_some() || is_full || self.random.f64() < stage.failing {
-            let asked = wait.filter(|_| stage.retry_after).map(|wait| Duration::from_secs_f64(wait.ceil()));
+            let told = wait.filter(|_| stage.retry_after).map(f64::ceil).or(stage.says_seconds);
+            let asked = told.map(Duration::from_secs_f64);
             return Some(Refusal { asked });
         }
         None

@@ -273,6 +273,64 @@ fn a_limit_that_is_told_by_a_bare_403_goes_away_by_waiting() {
     assert!(ended.stderr.contains("150 fetched"), "{}", ended.stderr);
 }
 
+/// Requests that a limiter accepts: `burst` at once, and so many a second beside them.
+struct Bucket {
+    per_second: f64,
+    burst: f64,
+    level: f64,
+    at: Instant,
+}
+
+impl Bucket {
+    fn accepts(&mut self) -> bool {
+        let now = Instant::now();
+        self.level = (self.level - (now - self.at).as_secs_f64() * self.per_second).max(0.0);
+        self.at = now;
+        let has_room = self.level + 1.0 <= self.burst;
+        self.level += f64::from(u8::from(has_room));
+        has_room
+    }
+}
+
+#[test]
+fn a_bare_403_that_comes_before_the_first_answer_could_is_not_taken_for_the_credentials() {
+    // As nginx does with `limit_req_status 403`: refused at once, answered after 30 ms.
+    let dir = skus(60);
+    let bucket = Mutex::new(Bucket { per_second: 20.0, burst: 4.0, level: 0.0, at: Instant::now() });
+    let server = ScriptedServer::start(move |seen| {
+        if bucket.lock().unwrap().accepts() {
+            Reply::echo(seen).wait(Duration::from_millis(30))
+        } else {
+            Reply::status(403)
+        }
+    });
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(0);
+    assert!(ended.stderr.contains("60 fetched"), "{}", ended.stderr);
+    let refusing = ScriptedServer::start(|_| Reply::status(403).wait(Duration::from_millis(30)));
+    let ended = run_with_url(&dir, &refusing.url("/p/{sku}"), [""; 0]).finish().expect_code(77);
+    assert!(ended.stderr.contains("answers in a row were 403"), "{}", ended.stderr);
+    assert!(refusing.count() <= 16, "{} requests", refusing.count());
+}
+
+#[test]
+fn a_limit_that_is_told_by_503_is_no_outage_as_long_as_skus_come() {
+    // 30 in two seconds, as limiters with another status have it.
+    let dir = skus(100);
+    let window: Mutex<Option<(Instant, usize)>> = Mutex::default();
+    let server = ScriptedServer::start(move |seen| {
+        let mut window = window.lock().unwrap();
+        let (start, count) = window.get_or_insert((seen.at, 0));
+        if start.elapsed() >= Duration::from_secs(2) {
+            (*start, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
+        if *count > 30 { Reply::status(503) } else { Reply::echo(seen).wait(Duration::from_millis(20)) }
+    });
+    let ended = run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(0);
+    assert!(ended.stderr.contains("100 fetched"), "{}", ended.stderr);
+    assert!(!ended.stderr.contains("kept failing"), "{}", ended.stderr);
+}
+
 #[test]
 fn an_early_stop_says_why_once_and_last_with_what_to_type_next() {
     let refusing = ScriptedServer::start(|_| Reply::status(401));

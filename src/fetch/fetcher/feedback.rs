@@ -247,6 +247,7 @@ fn report_quota(permit: &Permit, quota: &ReportedQuota) {
 fn of_fault(cause: Cause, latency: Duration) -> LoadSignal {
     match LoadClass::of_cause(cause) {
         LoadClass::Served => LoadSignal::Good { latency },
+        LoadClass::Cheap if cause == Cause::Status(403) => LoadSignal::Forbidden,
         LoadClass::Cheap => LoadSignal::Cheap,
         LoadClass::Limited | LoadClass::Overloaded | LoadClass::Broken => LoadSignal::Fault,
     }
@@ -255,6 +256,14 @@ fn of_fault(cause: Cause, latency: Duration) -> LoadSignal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_403_that_nothing_explains_may_be_a_refusal_and_a_404_is_none() {
+        let signals = [403, 404, 401, 500, 200].map(|status| of_fault(Cause::Status(status), Duration::ZERO));
+        let good = LoadSignal::Good { latency: Duration::ZERO };
+        let expected = [LoadSignal::Forbidden, LoadSignal::Cheap, LoadSignal::Cheap, LoadSignal::Fault, good];
+        assert_eq!(signals, expected);
+    }
 
     #[test]
     fn fields_about_the_pace_and_links_are_found_among_others() {

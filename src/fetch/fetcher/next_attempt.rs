@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::super::backoff::{backoff, last_backoff};
+use super::super::backoff::{backoff, last_backoff, strained_step};
 use super::super::health::{Advice, AnsweredFor, FailedAttempt};
 use super::super::token::RenewalWait;
 use super::super::transport::Transport;
@@ -76,7 +76,16 @@ pub(super) struct SentAttempt<'a> {
     pub(super) seq: Seq,
     pub(super) left: Instant,
     pub(super) is_first: bool,
+    /// It was the probe of a pause.
+    pub(super) is_probe: bool,
     pub(super) before: &'a BeforeAttempt,
+}
+
+impl<'a> SentAttempt<'a> {
+    /// Not the first one of its SKU.
+    pub(super) fn again(seq: Seq, left: Instant, permit: &Permit, before: &'a BeforeAttempt) -> Self {
+        Self { seq, left, is_first: false, is_probe: permit.is_probe(), before }
+    }
 }
 
 /// An attempt that brought no answer to keep.
@@ -215,9 +224,7 @@ impl<T: Transport> Fetcher<T> {
         let first_failed = *tries.failures.first.get_or_insert(now);
         let failed_before = tries.failures.newest.replace(now);
         let by_load = tries.failures.by_load.unwrap_or(1.0);
-        if self.initial_connects.is_closed() {
-            self.health.record_connected();
-        }
+        self.record_connected();
         let advice = self.health.failed(FailedAttempt {
             seq: sent.seq,
             fault,
@@ -251,13 +258,16 @@ impl<T: Transport> Fetcher<T> {
                 NextAttempt::After(Duration::ZERO, end)
             }
             // `tune` observes, and learns from them once it searches for a limit.
-            Advice::Strained | Advice::MayBeStrained if !self.retry.sends_refused_again => {
+            Advice::Strained | Advice::MayBeStrained { .. } if !self.retry.sends_refused_again => {
                 return (NextAttempt::Fail, self.learns_from_failures.load(Ordering::Relaxed));
             }
-            Advice::MayBeStrained => {
+            Advice::MayBeStrained { are_many } => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;
-                NextAttempt::After(draw, QueueEnd::Back)
+                // One that was refused with all others, or as the probe, is not bad itself.
+                let is_refused = sent.is_probe || are_many;
+                tries.failures.count -= u32::from(is_refused);
+                return (NextAttempt::After(draw, QueueEnd::Back), is_refused);
             }
             Advice::Strained => {
                 tries.strained += tries.attempts - sent.before.attempts;
@@ -279,6 +289,13 @@ impl<T: Transport> Fetcher<T> {
             }
         };
         (next, false)
+    }
+
+    /// A connection was opened, if one was.
+    fn record_connected(&self) {
+        if self.initial_connects.is_closed() {
+            self.health.record_connected();
+        }
     }
 
     /// What a fault says about the load. Connections that are refused beside others that stand are too many.
@@ -342,7 +359,7 @@ impl<T: Transport> Fetcher<T> {
             }
             Judged::Retry(fault) => {
                 let left = tries.left(left);
-                let sent = SentAttempt { seq: known.seq(), left, is_first: false, before: &before };
+                let sent = SentAttempt::again(known.seq(), left, &permit, &before);
                 let (next, is_strained) = self.after_fault(&fault, &mut tries, &sent);
                 let signal = self.load_of_fault(&fault, signal, (is_strained, &tries));
                 permit.finish(signal);
@@ -372,20 +389,6 @@ impl<T: Transport> Fetcher<T> {
     }
 }
 
-/// The step of the back-off after so many failures of one SKU for the load; none: it is sent again at once. A SKU that
-/// fails again may be bad: others go first. One that fails often waits longer, so that it is not given up while the
-/// limit is still being found.
-fn strained_step(failures: u32) -> Option<u32> {
-    match failures {
-        0 | 1 => None,
-        2 => Some(0),
-        3..=8 => Some(1),
-        9..=12 => Some(2),
-        13..=16 => Some(3),
-        _ => Some(4),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::fetcher;
@@ -404,10 +407,18 @@ mod tests {
         let fault = Fault::new(Cause::Status(503), "boom");
         let before = BeforeAttempt { attempts: 0, number: 400 };
         let fail = |seq, tries: &mut Tries| {
-            let sent = SentAttempt { seq: Seq(seq), left: Instant::now(), is_first: true, before: &before };
+            let sent = SentAttempt {
+                seq: Seq(seq),
+                left: Instant::now(),
+                is_first: true,
+                is_probe: false,
+                before: &before,
+            };
             fetcher.after_fault(&fault, tries, &sent)
         };
         fetcher.health.answered(Instant::now(), AnsweredFor::FirstAttempt);
+        // As long as something came a moment ago, it may be a limit.
+        tokio::time::advance(Duration::from_secs(6)).await;
         for seq in 0..20 {
             let _ = fail(seq, &mut Tries::default());
         }

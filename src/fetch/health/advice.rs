@@ -39,7 +39,10 @@ pub(in crate::fetch) enum Advice {
     /// The load was too much, and the job is sent again at no cost.
     Strained,
     /// The load may have been too much, but nothing came since the job failed before: it is sent again at no cost, later.
-    MayBeStrained,
+    MayBeStrained {
+        /// Many other SKUs failed meanwhile.
+        are_many: bool,
+    },
     /// The API may be out: send again after the pool's pause. It costs the job no retry.
     Hold {
         /// The pause of the pool, if this attempt begins it.

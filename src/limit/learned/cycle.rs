@@ -50,10 +50,21 @@ impl Refusals {
     }
 }
 
+/// The pauses of an outage.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct OutagePauses {
+    /// When the first one began …
+    pub(super) began: Instant,
+    /// … and the newest one.
+    pub(super) newest: Instant,
+}
+
 /// From one recovery to the next.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Cycle {
     pub(super) began: Option<Instant>,
+    /// The departures from this one on belong to it.
+    pub(super) first: u64,
     pub(super) accepted: u64,
     /// The most that were in flight with an attempt that was accepted.
     pub(super) accepted_level: usize,

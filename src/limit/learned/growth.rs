@@ -46,6 +46,10 @@ const RISEN_SLOW: f64 = 0.1;
 /// … and at most by this part for each accepted attempt.
 const RISEN_ATTEMPT: f64 = 0.05;
 
+/// After the first refusals it grows no slower than a slow rate otherwise does, if they cost no longer pause than this, in
+/// seconds.
+const UNSURE_PAUSE: f64 = 6.0;
+
 /// However long a pause, it grows by this part in a second.
 const SLOWEST: f64 = 0.001;
 
@@ -86,9 +90,12 @@ impl Growth {
         let share = PAUSE_SHARE * f64::from(times);
         let after_pause = ((1.0 - CUT) * share / rate.next_pause).max(SLOWEST);
         if part > RISEN {
-            // As long as nothing is refused, twice as fast every two seconds, or every two pauses.
+            // As long as nothing is refused, twice as fast every two seconds, or every two pauses. What the first refusals
+            // show may be far too low: the pool paused for most of the time.
             let doublings = rate.risen_for.as_secs_f64() / 2.0 / rate.next_pause.max(1.0);
-            let faster = after_pause.min(MEDIUM.per_second) * doublings.min(10.0).exp2();
+            let is_unsure = rate.refusals <= 2 && rate.next_pause <= UNSURE_PAUSE;
+            let least = if is_unsure { SLOW.per_second } else { 0.0 };
+            let faster = after_pause.min(MEDIUM.per_second).max(least) * doublings.min(10.0).exp2();
             // The bound for an attempt is not to hold a slow rate far below a limit that has risen.
             let slow = (RISEN_SLOW / rate.per_second).min(RISEN_ATTEMPT);
             let per_attempt = if doublings >= 2.0 { FAST.per_attempt.max(slow) } else { FAST.per_attempt };

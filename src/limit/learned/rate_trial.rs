@@ -21,6 +21,11 @@ const PERHAPS_LOWER: f64 = 2.0;
 /// … for at most so many outcomes.
 const PERHAPS_MOST: f64 = 48.0;
 
+/// A server seldom fails so large a share by itself …
+const MOST_REFUSED: f64 = 0.7;
+/// … if that is so many standard deviations above half of them.
+const DEVIATIONS_ABOVE_HALF: f64 = 2.8;
+
 /// A limit refuses fewer than this many of the attempts at a rate just below the one that it refused.
 const BY_CHANCE: u32 = 3;
 
@@ -81,6 +86,8 @@ pub(super) enum TrialState {
     /// A guess that is higher than what was accepted before, because little was sent then. Once something is refused at it,
     /// it does not grow: a limit may refuse most of it.
     Raised,
+    /// What was accepted at a raised one, at which most was refused.
+    MuchLower,
     /// It is well below a rate that was accepted for long.
     Lowered,
     /// The lowered rate grew until it was refused; a rate just below that is tried and does not grow.
@@ -172,7 +179,7 @@ impl RateTrial {
         }
         let mean = of_seldom.mean;
         let is_even = of_seldom.variance <= mean * (mean - 1.0) * EVEN_PART + EVEN_LEAST;
-        if is_even || self.state != TrialState::Raised {
+        if is_even || !self.is_raised() {
             return Some(is_even);
         }
         // A window accepts several, then refuses several, again and again.
@@ -182,6 +189,19 @@ impl RateTrial {
         }
         let are_even = of_rows.variance <= EVEN_ROWS && self.lower_by() >= LOWER_IN_ROWS;
         (of_rows.count >= distances).then_some(are_even)
+    }
+
+    /// Whether the rate may be above a limit.
+    pub(super) fn is_raised(&self) -> bool {
+        matches!(self.state, TrialState::Raised | TrialState::MuchLower)
+    }
+
+    /// Whether it may be so far above a limit that most is refused at it, as before it.
+    pub(super) fn may_be_far_above(&self) -> bool {
+        let ShareBefore { share, outcomes } = self.before;
+        let deviations = (share - 0.5) * 2.0 * outcomes.sqrt();
+        let were_most = share >= MOST_REFUSED && deviations >= DEVIATIONS_ABOVE_HALF;
+        self.state == TrialState::Raised && were_most && self.accepted > 0
     }
 
     /// The share that fails.
@@ -232,7 +252,7 @@ impl RateTrial {
             None => self.are_even(DISTANCES_LEAST) == Some(true),
             Some(are_even) => are_even,
         };
-        if !are_even && self.state == TrialState::Raised {
+        if !are_even && self.is_raised() {
             let lower = self.lower_by();
             if lower >= LOWER {
                 return Some(RefusalCause::Limit);
@@ -252,7 +272,7 @@ impl RateTrial {
     /// Whether a departure is one of those that are counted. Refusals come sooner than good answers, so that what counts
     /// is the order in which they left.
     pub(super) fn counts(&self, number: u64) -> bool {
-        let most = if self.state == TrialState::Raised { PERHAPS_MOST } else { self.least() };
+        let most = if self.is_raised() { PERHAPS_MOST } else { self.least() };
         number >= self.from && ((number - self.from) as f64) < most
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::LearnedLimits;
-use super::cycle::{Cycle, Refusals};
+use super::cycle::{Cycle, OutagePauses, Refusals};
 use super::probes::{CLOCK_MARGIN, MINUTE_AFTER, since_minute};
 use super::rate::LearnedRate;
 use super::window::{Closed, LearnedWindow};
@@ -21,6 +21,21 @@ const SUSTAINED_COUNT: u64 = 100;
 /// … in so long a time.
 const SUSTAINED: Duration = Duration::from_secs(2);
 
+/// Fewer that were accepted show no window where the server may fail by itself.
+const REPEATED_LEAST: u64 = 5;
+/// Numbers that differ by less than this part are about the same.
+const SAME_PART: u64 = 20;
+
+/// Whether what was accepted in a cycle is no burst.
+fn is_sustained(accepted: u64, cycle: Duration) -> bool {
+    accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED
+}
+
+/// Whether two numbers of accepted attempts are about the same: one or two may have been under way.
+fn is_about(before: u64, accepted: u64) -> bool {
+    before.abs_diff(accepted) <= (before / SAME_PART).max(2)
+}
+
 impl LearnedLimits {
     /// A probe that left at `left` was accepted at `now`: a new cycle begins with it. Returns whether a limit was
     /// learnt where none was known, so that what was taken for a cap is none.
@@ -30,18 +45,19 @@ impl LearnedLimits {
         departures: u64,
         (now, clock): (Instant, SystemTime),
     ) -> bool {
-        if let Some(since) = self.out_since.take() {
-            self.strain.skip(left.saturating_duration_since(since));
+        if let Some(outage) = self.outage {
+            self.strain.skip(left.saturating_duration_since(outage.began));
         }
         let was_idle = self.is_idle();
-        self.begin_cycle(left, departures, (now, clock));
+        self.begin_cycle((left, departures), (now, clock));
         was_idle && !self.is_idle()
     }
 
-    fn begin_cycle(&mut self, left: Instant, departures: u64, (now, clock): (Instant, SystemTime)) {
+    fn begin_cycle(&mut self, (left, departures): (Instant, u64), (now, clock): (Instant, SystemTime)) {
+        let outage = self.outage.take();
         let cycle = std::mem::replace(
             &mut self.cycle,
-            Cycle { began: Some(left), accepted: 1, accepted_level: 1, refusals: None },
+            Cycle { began: Some(left), first: departures, accepted: 1, accepted_level: 1, refusals: None },
         );
         self.recent = 0;
         self.accepted_level = self.accepted_level.max(cycle.accepted_level);
@@ -49,12 +65,22 @@ impl LearnedLimits {
         let had_refused_probes = refused_probes > 0;
         self.bucket.resume(cycle.refusals.filter(|it| !it.is_by_chance()).map(|it| it.at), left);
         let Some(began) = cycle.began else { return };
-        // The probe is counted to the new cycle.
-        let accepted = cycle.accepted.saturating_sub(1);
+        let cycle = Cycle {
+            // The probe is counted to the new cycle.
+            accepted: cycle.accepted.saturating_sub(1),
+            refusals: cycle.refusals.filter(|refusals| !refusals.is_by_chance()),
+            ..cycle
+        };
+        let Cycle { accepted, refusals, .. } = cycle;
+        if self.closes_again(&cycle, outage, left) {
+            self.unrefused = None;
+            self.resume(now);
+            return;
+        }
         // A quota that is announced, and for which the pool paused meanwhile, is another limit.
         let (began, accepted) =
             self.unrefused.take().map_or((began, accepted), |(began, before)| (began, before + accepted));
-        let Some(refusals) = cycle.refusals.filter(|refusals| !refusals.is_by_chance()) else {
+        let Some(refusals) = refusals else {
             // The window was used up without a refusal, or the pause had another reason than a limit.
             match &mut self.window {
                 Some(window) => window.begin(left, None),
@@ -104,12 +130,48 @@ impl LearnedLimits {
         self.learn_rate(&refusals, accepted, cycle, now);
         if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
             let rate = rate.per_second();
-            if rate * cycle.as_secs_f64() > accepted as f64 {
+            // What was accepted in a short time came from a burst in part.
+            if rate * cycle.as_secs_f64() > accepted as f64 || !is_sustained(accepted, cycle) {
                 self.strain.try_raised(rate, departures, now);
             } else {
                 self.strain.try_rate(rate, departures, now);
             }
         }
+    }
+
+    /// Takes note of a time in which everything failed, by answers that a server may give that fails by itself. Whether as
+    /// many were accepted until then as before the last such time: then there is a window.
+    fn closes_again(&mut self, cycle: &Cycle, outage: Option<OutagePauses>, left: Instant) -> bool {
+        let Cycle { accepted, refusals, .. } = *cycle;
+        let Some(began) = cycle.began else { return false };
+        let failing_since = self.failing_since.take();
+        if !self.is_idle() || refusals.is_some_and(|refusals| !refusals.is_unclear) {
+            return false;
+        }
+        let closed_at = failing_since.or(outage.map(|outage| outage.began));
+        let closed_until = refusals.and_then(|it| it.closed_until).max(outage.map(|outage| outage.newest));
+        let Some((closed_at, closed_until)) = closed_at.zip(closed_until) else { return false };
+        let closed = closed_until.saturating_duration_since(closed_at);
+        if closed < CLOSED_LONG || accepted < REPEATED_LEAST {
+            return false;
+        }
+        let before = self.accepted_until_closed.replace(accepted);
+        if before.is_none_or(|before| !is_about(before, accepted)) {
+            return false;
+        }
+        let shortest = closed_until.saturating_duration_since(began);
+        let longest = left.saturating_duration_since(began);
+        let mut window =
+            LearnedWindow::new(accepted, &Closed { shortest, longest, may_be_bucket: false }, began);
+        window.begin(left, Some(accepted));
+        self.window = Some(window);
+        self.strain.end_trial();
+        true
+    }
+
+    /// Whether as many were accepted in this cycle as until everything failed for long, the last time.
+    pub(super) fn is_as_before_closing(&self) -> bool {
+        self.accepted_until_closed.is_some_and(|before| is_about(before, self.cycle.accepted))
     }
 
     /// The shortest that the period of a window can be, if the server was closed for so long that there may be one.
@@ -148,7 +210,7 @@ impl LearnedLimits {
                     None if refusals.is_unclear => LearnedRate::new(per_second.max(UNCLEAR), is_guess, now),
                     None => LearnedRate::new(per_second, is_guess, now),
                 };
-                if refusals.is_unclear && accepted >= SUSTAINED_COUNT && cycle >= SUSTAINED {
+                if refusals.is_unclear && is_sustained(accepted, cycle) {
                     rate.hold_above(per_second);
                 }
                 self.rate = Some(rate);

@@ -92,6 +92,11 @@ pub(in crate::limit) enum StrainVerdict {
     TriesRate,
     /// The rate that is tried was refused: a trial of one just below it follows.
     TriesBelow,
+    /// Most was refused at the rate that was tried, and before it: one that is this part of it is tried.
+    TriesMuchLower {
+        /// What was accepted in the trial.
+        part: f64,
+    },
     /// The rate that was tried did not help: the server fails by itself.
     FoundChance,
     /// Much more fail than by chance soon after it was found: there is a limit after all.
@@ -176,7 +181,7 @@ impl Strain {
     pub(super) fn holds(&self, rate: f64) -> bool {
         self.trial.is_some_and(|trial| match trial.state {
             TrialState::Held => true,
-            TrialState::Raised if trial.strained > 0 => true,
+            TrialState::Raised | TrialState::MuchLower if trial.strained > 0 => true,
             _ => rate >= trial.rate * GROWN,
         })
     }
@@ -233,9 +238,12 @@ impl Strain {
                 self.end_trial();
                 return None;
             }
+            if cause == Some(RefusalCause::Chance) && trial.may_be_far_above() {
+                return Some(StrainVerdict::TriesMuchLower { part: 1.0 - trial.share_refused() });
+            }
             if cause == Some(RefusalCause::Chance) {
                 // If much more fails once nothing is paced, the rate was above a limit, too.
-                let is_raised = trial.state == TrialState::Raised;
+                let is_raised = trial.is_raised();
                 self.chance = Some(if is_raised { trial.share_refused() } else { trial.before.share });
                 // A rate that was only guessed is nothing to go back to.
                 self.found = (is_raised || trial.state == TrialState::Held).then(|| (now, trial.share()));
@@ -345,6 +353,15 @@ impl Strain {
     /// The same for a rate that is higher than what was accepted.
     pub(super) fn try_raised(&mut self, rate: f64, departures: u64, now: Instant) {
         self.begin_trial(rate, departures, TrialState::Raised, now);
+    }
+
+    /// The same for what was accepted in the trial before.
+    pub(super) fn try_much_lower(&mut self, rate: f64, departures: u64, now: Instant) {
+        let before = self.trial.map(|trial| trial.before);
+        self.begin_trial(rate, departures, TrialState::MuchLower, now);
+        if let Some((trial, before)) = self.trial.as_mut().zip(before) {
+            trial.before = before;
+        }
     }
 
     /// The same for a rate that was lowered.
@@ -513,9 +530,27 @@ mod tests {
                 "{seed}: half of it, nine tenths before"
             );
             assert!(!crowd.strain.is_trying());
-            let (_, verdicts) = raised(64, shuffled(seed, 0.9));
+            let (mut crowd, verdicts) = raised(64, shuffled(seed, 0.9));
+            if verdicts.contains(&StrainVerdict::FoundChance) {
+                continue;
+            }
+            // The limit may be much lower. As large a share of what was accepted at that rate is refused, too.
+            let part = verdicts.iter().find_map(|verdict| match verdict {
+                StrainVerdict::TriesMuchLower { part } => Some(*part),
+                _ => None,
+            });
+            assert!(part.is_some_and(|part| (0.01..0.4).contains(&part)), "{seed}: {part:?}");
+            crowd.strain.try_much_lower(1.0, crowd.number + 1, crowd.now);
+            let verdicts = crowd.send((60, 1), |_| 1, shuffled(seed, 0.9));
             assert!(verdicts.contains(&StrainVerdict::FoundChance), "{seed}: as much as before");
         }
+        let is_much_lower = |verdict: &StrainVerdict| matches!(verdict, StrainVerdict::TriesMuchLower { .. });
+        let tried = (0..20).map(|seed| raised(64, shuffled(seed, 0.9)));
+        let (mut crowd, _) =
+            tried.into_iter().find(|(_, verdicts)| verdicts.iter().any(is_much_lower)).unwrap();
+        crowd.strain.try_much_lower(1.0, crowd.number + 1, crowd.now);
+        assert!(!crowd.send((60, 1), |_| 1, |n| n % 12 == 0).contains(&StrainVerdict::FoundChance));
+        assert!(!crowd.strain.is_trying(), "hardly anything is refused at the lower one");
         // Where few are known, a smaller share may be chance, unless a window refuses the same number each time.
         let (_, verdicts) = raised(10, |n| n % 5 > 1);
         assert!(!verdicts.contains(&StrainVerdict::FoundChance), "three of five, in rows");

@@ -18,6 +18,9 @@ const SEVERAL_AT_FEWEST: u32 = 7;
 /// … of so many.
 const RECENT_AT_FEWEST: u32 = 20;
 
+/// So many in a row show that everything fails again, after as many were accepted as the last time.
+const IN_A_ROW: u32 = 2;
+
 /// So many of the newest 32 outcomes are many.
 const MANY: u32 = 8;
 
@@ -56,6 +59,13 @@ impl LearnedLimits {
                 self.resume(now);
                 return StrainVerdict::Refused;
             }
+            Some(StrainVerdict::TriesMuchLower { part }) => {
+                let per_second = rate.unwrap_or_default() * part;
+                self.rate = Some(LearnedRate::new(per_second, false, now));
+                self.recent = 0;
+                self.strain.try_much_lower(per_second, ended.departures, now);
+                return StrainVerdict::TriesRate;
+            }
             Some(StrainVerdict::TriesBelow) => {
                 if let Some(rate) = &mut self.rate {
                     rate.hold_below(now, ended);
@@ -67,6 +77,10 @@ impl LearnedLimits {
             return StrainVerdict::Chance;
         }
         self.note(true);
+        self.failing_since.get_or_insert(now);
+        if self.is_idle() && self.newest(IN_A_ROW) == IN_A_ROW && self.is_as_before_closing() {
+            return StrainVerdict::Refused;
+        }
         // With one or two in flight it takes a smaller share of more outcomes: fewer in flight would not help.
         let are_several = if is_trying {
             self.newest(RECENT_IN_TRIAL) >= SEVERAL_IN_TRIAL

@@ -80,6 +80,16 @@ impl Scenario {
         self.learned.recovered(now, self.number, (now, whole_minute() + Duration::from_secs(20)))
     }
 
+    /// Everything fails, by answers that may be refusals, for so long that it is taken for an outage.
+    fn close(&mut self, from: u64, until: u64) {
+        let _ = self.strain(from);
+        for millis in [from + 5_000, until - 500] {
+            let now = self.at(millis);
+            self.learned.pause_for_outage(now);
+        }
+        self.recover(until);
+    }
+
     fn rate(&self) -> f64 {
         self.learned.rate.as_ref().map(LearnedRate::per_second).unwrap()
     }
@@ -409,4 +419,47 @@ fn a_probe_that_meets_the_whole_minute_by_chance_shows_no_window_of_a_minute() {
     scenario.learned.recovered(now, scenario.number, (now, minute));
     let Some(LearnedLimit::Window { period, .. }) = scenario.learned.limit() else { panic!("no window") };
     assert!(period <= Duration::from_secs(20), "{period:?}");
+}
+
+#[test]
+fn where_as_many_are_accepted_each_time_until_everything_fails_there_is_a_window() {
+    for (again, is_window) in [(100, true), (103, true), (60, false)] {
+        let mut scenario = Scenario::new();
+        scenario.accept(100, 10, 100);
+        scenario.close(200, 10_100);
+        assert!(scenario.learned.is_idle(), "once shows nothing");
+        // The probe is the first one.
+        scenario.accept(again - 1, 10, 10_200);
+        let verdicts: Vec<_> = (0..4).map(|_| scenario.strain(10_210)).collect();
+        assert_eq!(verdicts.contains(&StrainVerdict::Refused), is_window, "{again}: {verdicts:?}");
+        scenario.close(10_300, 20_200);
+        let (capacity, period) = (again as u64, Duration::from_secs(10));
+        let window = Some(LearnedLimit::Window { capacity, period });
+        assert_eq!(scenario.learned.limit() == window, is_window, "{:?}", scenario.learned.limit());
+    }
+}
+
+#[test]
+fn what_is_refused_while_the_pool_waits_for_the_end_of_the_window_shows_that_it_holds_less() {
+    let mut scenario = Scenario::new();
+    scenario.accept(100, 10, 100);
+    scenario.refuse(11, None, 100);
+    for millis in [1_250, 2_600, 5_150] {
+        scenario.refuse_probe(millis);
+    }
+    scenario.recover(10_250);
+    let capacity = |scenario: &Scenario| match scenario.learned.limit() {
+        Some(LearnedLimit::Window { capacity, .. }) => capacity,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(capacity(&scenario), 100);
+    scenario.accept(79, 10, 10_300);
+    for _ in 0..20 {
+        let now = scenario.at(10_310);
+        let ended = EndedAttempt { is_old: true, ..scenario.ended(30) };
+        scenario.learned.left(|| now);
+        assert_eq!(scenario.learned.refused(&ended, None, now, whole_minute()), Reaction::default());
+    }
+    scenario.recover(20_400);
+    assert_eq!(capacity(&scenario), 80);
 }

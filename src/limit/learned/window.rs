@@ -1,7 +1,8 @@
 //! A window that was learnt from refusals: so many attempts are accepted in a period, however fast they come.
 //!
 //! Within the window attempts leave as fast as they can; when as many have left as were accepted in an earlier one, the
-//! pool waits for the end of the period. Now and then one more is sent, to find out whether the window holds more.
+//! pool waits for the end of the period. Now and then one more is sent, to find out whether the window holds more or its
+//! period is shorter.
 
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ const SURPLUS: u32 = 3;
 /// that is worth more than the window has gained one by then. If it is a window with a ban, the ban is counted from the
 /// try, so that a later one would cost more.
 const TRIED_AFTER: u32 = 4;
+/// Otherwise after this part: if the period is no longer than that, one more is accepted.
+const TRIED_AT: u32 = 2;
+/// One more is tried in this window after the newest refusal. After a try that was refused it is tried …
+const FIRST_TRY: u32 = 3;
+/// … so many times later, because some servers refuse everything for long after it, …
+const TRIED_LATER: u32 = 4;
+/// … and at least in each window of this number.
+const TRIED_LATEST: u32 = 64;
 /// The window is taken to end this much later, for timers and clocks.
 const MARGIN: Duration = Duration::from_millis(50);
 
@@ -44,6 +53,17 @@ pub(super) struct Closed {
     pub(super) may_be_bucket: bool,
 }
 
+/// One request more than the window holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OneMore {
+    /// Not in this window.
+    No,
+    /// Once the window is used up.
+    Due,
+    /// It left.
+    Sent,
+}
+
 /// The window.
 #[derive(Debug)]
 pub(super) struct LearnedWindow {
@@ -60,8 +80,12 @@ pub(super) struct LearnedWindow {
     sent: u64,
     /// How many windows ended without a refusal since the newest one.
     unrefused: u32,
-    /// Whether one more than the capacity may be sent in this window.
-    tries_more: bool,
+    /// Whether one more than the capacity is sent in this window.
+    one_more: OneMore,
+    /// In which window after the newest refusal one more is tried.
+    next_try: u32,
+    /// The period after which this window began, if nothing was refused meanwhile.
+    began_after: Option<Duration>,
     /// Whether no window has begun since it was learnt.
     is_new: bool,
     /// The server said how long to wait, so that a bucket may be taken for a window.
@@ -98,7 +122,9 @@ impl LearnedWindow {
             counts_from: began,
             sent: 0,
             unrefused: 0,
-            tries_more: false,
+            one_more: OneMore::No,
+            next_try: FIRST_TRY,
+            began_after: None,
             is_new: true,
             may_be_bucket,
             surplus: 0,
@@ -134,10 +160,10 @@ impl LearnedWindow {
 
     /// Whether one more may leave.
     pub(super) fn advice(&self, now: Instant) -> WindowAdvice {
-        let try_at = self.began + self.period / TRIED_AFTER;
-        match (self.sent < self.capacity, self.tries_more) {
+        let try_at = self.began + self.period / if self.may_be_bucket { TRIED_AFTER } else { TRIED_AT };
+        match (self.sent < self.capacity, self.one_more != OneMore::No) {
             (true, _) => WindowAdvice::Leave,
-            (false, true) if self.may_be_bucket && now < try_at => WindowAdvice::TryAt(try_at),
+            (false, true) if now < try_at => WindowAdvice::TryAt(try_at),
             (false, true) => WindowAdvice::LeaveAlone,
             (false, false) => WindowAdvice::UsedUntil(self.end()),
         }
@@ -145,6 +171,9 @@ impl LearnedWindow {
 
     /// Takes note of a departure.
     pub(super) fn left(&mut self) {
+        if self.one_more == OneMore::Due && self.sent >= self.capacity {
+            self.one_more = OneMore::Sent;
+        }
         self.sent += 1;
     }
 
@@ -163,16 +192,24 @@ impl LearnedWindow {
     /// window before, if something was refused in it.
     pub(super) fn begin(&mut self, began: Instant, refused: Option<u64>) {
         if let Some(accepted) = refused {
+            let was_tried = self.one_more == OneMore::Sent && accepted >= self.capacity;
+            self.may_be_bucket &= self.unrefused == 0 && self.one_more == OneMore::No;
+            self.next_try =
+                if was_tried { (self.next_try * TRIED_LATER).min(TRIED_LATEST) } else { FIRST_TRY };
+            // After the try the server may have refused everything for longer than its period.
+            if let Some(proven) = self.began_after.take().filter(|_| was_tried) {
+                self.period = proven;
+            }
             self.capacity = accepted.max(1);
-            self.may_be_bucket &= self.unrefused == 0 && !self.tries_more;
             self.unrefused = 0;
         } else {
             self.unrefused += 1;
+            self.began_after = Some(self.period);
         }
-        // One more is tried in every window that is a power of two after the newest refusal. A bucket is to be told from
-        // a window at once: it loses what it gains while nothing is sent.
+        // A bucket is to be told from a window at once: it loses what it gains while nothing is sent.
         let is_first = std::mem::take(&mut self.is_new) && self.may_be_bucket;
-        self.tries_more = is_first || self.unrefused.is_power_of_two();
+        let is_due = is_first || (self.unrefused > 0 && self.unrefused.is_multiple_of(self.next_try));
+        self.one_more = if is_due { OneMore::Due } else { OneMore::No };
         (self.lengthened, self.surplus) = (0, 0);
         self.began = began;
         self.counts_from = began;
@@ -183,7 +220,11 @@ impl LearnedWindow {
     pub(super) fn lengthen(&mut self, now: Instant) -> Instant {
         let too_short = now.saturating_duration_since(self.counts_from);
         self.lengthened += 1;
-        if self.lengthened == 1 {
+        if self.lengthened == 1 && self.one_more == OneMore::Sent {
+            // One more was tried, and the server refuses everything for longer, or counts the period from there.
+            self.next_try = TRIED_LATEST;
+            self.counts_from = now;
+        } else if self.lengthened == 1 {
             // Timers and clocks differ by a little.
             self.period = too_short + too_short / 20;
             self.longest = self.longest.max(self.period);
@@ -262,21 +303,47 @@ mod tests {
         assert_eq!(window.advice(quarter), WindowAdvice::LeaveAlone);
         window.begin(now, Some(1));
         assert_eq!(window.advice(quarter), WindowAdvice::UsedUntil(window.end()));
-        window.begin(now, None);
-        assert_eq!(window.advice(now), WindowAdvice::LeaveAlone, "a window without a doubt");
+        (0..FIRST_TRY * TRIED_LATER).for_each(|_| window.begin(now, None));
+        assert_eq!(window.advice(now + second(5)), WindowAdvice::LeaveAlone, "a window without a doubt");
     }
 
     #[test]
-    fn one_more_is_tried_in_ever_fewer_windows() {
+    fn one_more_is_tried_in_ever_fewer_windows_while_it_is_refused() {
         let now = Instant::now();
-        let mut window = LearnedWindow::new(1, &closed(1, 1), now);
+        let mut window = LearnedWindow::new(1, &closed(2, 2), now);
         window.begin(now, Some(1));
-        let tries: Vec<u32> = (1..40)
+        let tries: Vec<u32> = (1..60)
             .filter(|_| {
                 window.begin(now, None);
-                window.advice(now) == WindowAdvice::LeaveAlone
+                let is_tried = window.advice(now) == WindowAdvice::TryAt(now + second(1));
+                if is_tried {
+                    assert_eq!(window.advice(now + second(1)), WindowAdvice::LeaveAlone);
+                    window.left();
+                    window.begin(now, Some(1));
+                }
+                is_tried
             })
             .collect();
-        assert_eq!(tries, [1, 2, 4, 8, 16, 32]);
+        assert_eq!(tries, [3, 15]);
+    }
+
+    #[test]
+    fn a_ban_after_a_try_does_not_make_the_period_longer() {
+        let now = Instant::now();
+        let mut window = LearnedWindow::new(1, &closed(8, 12), now);
+        window.begin(now, Some(1));
+        (0..FIRST_TRY).for_each(|_| window.begin(now, None));
+        assert_eq!(window.advice(now), WindowAdvice::TryAt(now + second(5)));
+        window.left();
+        let again = window.lengthen(now + second(11));
+        assert_eq!(again, now + second(21) + MARGIN, "it may count from the newest refusal");
+        window.lengthen(again);
+        window.begin(now, Some(1));
+        assert_eq!(window.end(), now + second(10) + MARGIN);
+        let next_try = (1..100).find(|_| {
+            window.begin(now, None);
+            window.advice(now) != WindowAdvice::UsedUntil(window.end())
+        });
+        assert_eq!(next_try, Some(TRIED_LATEST));
     }
 }

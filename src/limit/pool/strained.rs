@@ -35,7 +35,7 @@ impl Pool {
                 self.react(reaction, PauseReason::Refused { status, has_retry_after: false }, now);
             }
             // The number was lowered for what it does not explain.
-            StrainVerdict::TriesRate => {
+            StrainVerdict::TriesRate | StrainVerdict::TriesMuchLower { .. } => {
                 let limit = (self.slots.limit() * 3).clamp(START, START.max(self.ceiling));
                 self.restart_at(limit.min(self.ceiling));
             }

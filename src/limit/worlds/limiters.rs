@@ -25,8 +25,21 @@ pub(super) enum LimitModel {
     Extending { count: usize, seconds: f64 },
     /// `count` in a window; who exceeds it is refused for `ban` seconds.
     Ban { count: usize, seconds: f64, ban: f64 },
-    /// The weighted sum of this window and the one before, as nginx-like counters keep it.
-    Counter { count: usize, seconds: f64 },
+    /// The weighted sum of this window and the one before, as proxies keep it.
+    Counter {
+        count: usize,
+        seconds: f64,
+        #[serde(default)]
+        counts_refused: bool,
+    },
+    /// A bucket that is filled when something comes, by whole tokens since the newest one that was accepted: what comes
+    /// faster than it fills finds nothing added. Who exceeds it is refused for `ban` seconds. Varnish's vsthrottle.
+    Stepped {
+        count: usize,
+        seconds: f64,
+        #[serde(default)]
+        ban: f64,
+    },
 }
 
 /// The state of one limit.
@@ -34,6 +47,8 @@ pub(super) enum LimitModel {
 pub(super) struct LimiterState {
     model: LimitModel,
     tokens: f64,
+    /// What the tokens would be with those that were added since.
+    filled: f64,
     at: f64,
     began: f64,
     count: usize,
@@ -46,11 +61,13 @@ impl LimiterState {
     pub(super) fn new(model: &LimitModel) -> Self {
         let tokens = match model {
             LimitModel::Bucket { burst, .. } | LimitModel::BanBucket { burst, .. } => *burst,
+            LimitModel::Stepped { count, .. } => *count as f64,
             _ => 0.0,
         };
         Self {
             model: model.clone(),
             tokens,
+            filled: tokens,
             at: 0.0,
             began: f64::NEG_INFINITY,
             count: 0,
@@ -87,6 +104,11 @@ impl LimiterState {
                     self.times.pop_front();
                 }
             }
+            LimitModel::Stepped { count, seconds, .. } => {
+                let filled = self.tokens + ((now - self.at) / seconds * count as f64).floor();
+                // Its time goes on only where one is accepted.
+                self.filled = filled.min(count as f64);
+            }
             LimitModel::Counter { seconds, .. } => {
                 let began = ((now + phase) / seconds).floor() * seconds - phase;
                 if began > self.began {
@@ -106,7 +128,8 @@ impl LimiterState {
             LimitModel::Fixed { count, .. } | LimitModel::Extending { count, .. } => self.count < count,
             LimitModel::Ban { count, .. } => now >= self.banned_until && self.count < count,
             LimitModel::Sliding { count, .. } => self.times.len() < count,
-            LimitModel::Counter { count, seconds } => {
+            LimitModel::Stepped { .. } => now >= self.banned_until && self.filled >= 1.0,
+            LimitModel::Counter { count, seconds, .. } => {
                 let weight = 1.0 - (now - self.began) / seconds;
                 (self.before as f64 * weight + self.count as f64) < count as f64
             }
@@ -115,6 +138,9 @@ impl LimiterState {
 
     /// Takes note of an attempt that was accepted.
     pub(super) fn accept(&mut self, now: f64) {
+        if matches!(self.model, LimitModel::Stepped { .. }) {
+            (self.tokens, self.at) = (self.filled, now);
+        }
         self.tokens -= 1.0;
         self.count += 1;
         if matches!(self.model, LimitModel::Sliding { .. }) {
@@ -130,7 +156,12 @@ impl LimiterState {
                 self.banned_until = now + ban;
                 (self.began, self.count) = (now + ban, 0);
             }
-            LimitModel::BanBucket { ban, .. } if now >= self.banned_until => self.banned_until = now + ban,
+            LimitModel::BanBucket { ban, .. } | LimitModel::Stepped { ban, .. }
+                if now >= self.banned_until =>
+            {
+                self.banned_until = now + ban;
+            }
+            LimitModel::Counter { counts_refused: true, .. } => self.count += 1,
             _ => {}
         }
     }
@@ -147,6 +178,9 @@ impl LimiterState {
                 self.times.front().map_or(0.0, |time| time + seconds - now)
             }
             LimitModel::Counter { seconds, .. } => seconds / 10.0,
+            LimitModel::Stepped { count, seconds, .. } => {
+                (self.banned_until - now).max(seconds / count as f64 - (now - self.at))
+            }
         }
         .max(0.0)
     }
