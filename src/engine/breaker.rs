@@ -5,8 +5,8 @@ use std::time::Instant;
 use crate::model::{Entry, Outcome};
 
 /// The first answers of a run, if all are refusals, end it.
-const FIRST: usize = 5;
-/// The same number, of attempts.
+const FIRST: usize = FIRST_ATTEMPTS as usize;
+/// So many attempts bring them.
 pub(crate) const FIRST_ATTEMPTS: u32 = 5;
 /// Refusals in a row that end a run later on.
 const LATER: usize = 20;

@@ -228,26 +228,18 @@ impl<'a, S: EntryStore> EntrySink<'a, S> {
             self.settle_refusals(entry);
             return Vec::new();
         }
-        let was_first_row_full = self.breaker.is_first_row_full() && self.breaker.holds_only_403();
-        if was_first_row_full
+        let is_limit = self.breaker.is_first_row_full()
+            && self.breaker.holds_only_403()
             && entry.outcome.shows_good_credentials()
-            && may_be_limit(RowOf403::AfterGoodAnswers)
-        {
-            self.settle(&entry);
-            for entry in &companions {
-                self.settle(entry);
-            }
-            let again = self.release_to_send_again();
-            self.breaker.lets_pass(&entry);
-            return again;
-        }
+            && may_be_limit(RowOf403::AfterGoodAnswers);
+        let again = if is_limit { self.release_to_send_again() } else { Vec::new() };
         let (status, answers, said) =
             match self.breaker.judge_pack(entry, companions, || Instant::now().into_std()) {
                 Ruling::Pass(entries) => {
                     for entry in entries {
                         self.settle(&entry);
                     }
-                    return Vec::new();
+                    return again;
                 }
                 Ruling::Trip { .. } if self.recheck.under_way.is_some() || self.shutdown.is_triggered() => {
                     return Vec::new();

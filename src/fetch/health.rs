@@ -48,8 +48,6 @@ const SEVERAL_JOBS: usize = 8;
 const MANY_JOBS: usize = 20;
 /// An API that answered well so recently is there: a connection that it refuses is one too many.
 const SERVING: Duration = Duration::from_secs(5);
-/// The first answers of a run are waited for so long before failures are taken for an outage.
-const FIRST_ANSWERS: Duration = Duration::from_millis(500);
 /// A 403 that comes so soon after a refusal may be another one.
 const AFTER_REFUSAL: Duration = Duration::from_mins(1);
 /// Nothing but 403 for so long: the credentials are refused. Longer than a minute's quota and a firewall's usual ban.
@@ -78,6 +76,8 @@ struct HealthState {
     firsts: FirstAttempts,
     streak: usize,
     streak_jobs: Vec<Seq>,
+    /// How many of them there were when so many attempts had failed that it may be an outage.
+    jobs_at_first: Option<usize>,
     level: usize,
     /// When the attempt left whose good answer is the newest one, by that instant.
     newest_good: Option<Instant>,
@@ -136,6 +136,7 @@ impl Health {
         state.held_at = None;
         state.streak = 0;
         state.streak_jobs.clear();
+        state.jobs_at_first = None;
         if state.level > 0 && !state.is_over_share() {
             state.level = 0;
             state.granted = 0;
@@ -226,6 +227,10 @@ impl Health {
             if state.streak_jobs.len() < MANY_JOBS && !state.streak_jobs.contains(&seq) {
                 state.streak_jobs.push(seq);
             }
+            if state.streak >= self.outage_attempts {
+                let jobs = state.streak_jobs.len();
+                state.jobs_at_first.get_or_insert(jobs);
+            }
         }
         if state.is_spent()
             || self.is_outage(&state, fault.cause)
@@ -233,14 +238,15 @@ impl Health {
         {
             return self.hold(&mut state, now, fault);
         }
-        let came_lately = self.may_be_refused(&state, fault.cause);
+        let came_lately = state.may_be_refused(fault.cause);
         let so_far = EarlierFailures { is_last: attempt.is_last, by_load: attempt.by_load, came_lately };
         if !may_be_load(fault.cause) || !state.firsts.explain(attempt.failures, so_far) {
             return Advice::Retry;
         }
         match attempt.failed_before {
             Some(before) if !state.has_answered_since(before) => {
-                Advice::MayBeStrained { are_many: came_lately && state.streak_jobs.len() >= SEVERAL_JOBS }
+                let are_several = attempt.is_probe || state.streak_jobs.len() >= SEVERAL_JOBS;
+                Advice::MayBeStrained { is_refused: came_lately && !is_alone && are_several }
             }
             _ => Advice::Strained,
         }
@@ -274,23 +280,16 @@ impl Health {
         let is_silent = state.last_good.unwrap_or(self.started).elapsed() >= SERVING;
         let enough = if is_lost && is_silent { OUTAGE_ATTEMPTS } else { self.outage_attempts };
         // A limit that is told so is found by the pool, which pauses and sends probes.
-        !self.may_be_refused(state, cause)
+        !state.may_be_refused(cause)
             && state.connected
             && state.streak >= enough
             && state.streak_jobs.len() >= OUTAGE_JOBS
     }
 
-    /// Whether a limiter may be what answers so: others came a moment ago, or may be about to come as the first ones. A
-    /// limiter refuses sooner than the API answers.
-    fn may_be_refused(&self, state: &HealthState, cause: Cause) -> bool {
-        let is_new = state.last_good.is_none() && self.started.elapsed() < FIRST_ANSWERS;
-        may_be_limit(cause) && (is_new || state.has_come_lately())
-    }
-
     /// The SKU has no retry left, and nothing shows whether it fails for itself: no other came since it first failed.
     fn is_in_doubt(&self, state: &HealthState, attempt: &FailedAttempt<'_>) -> bool {
         let is_waited_for = !self.wait_for_api.is_zero();
-        if self.may_be_refused(state, attempt.fault.cause) {
+        if state.may_be_refused(attempt.fault.cause) {
             return false;
         }
         let others_fail = state.last_good.is_some() && state.streak_jobs.len() > 1;
@@ -306,7 +305,7 @@ impl Health {
             });
         };
         let is_spent = state.is_spent();
-        let is_few = state.streak_jobs.len() < MANY_JOBS;
+        let is_few = state.jobs_at_first.unwrap_or(state.streak_jobs.len()) < MANY_JOBS;
         let asks_known = state.last_good.is_some() && is_few && !state.is_vouched && !is_spent;
         state.level += 1;
         state.held_at = Some(now);
@@ -367,6 +366,11 @@ impl HealthState {
             self.unconnected += 1;
         }
         !self.connected && self.unconnected >= UNREACHABLE_AFTER
+    }
+
+    /// Whether a limiter may be what answers so, because others came a moment ago.
+    fn may_be_refused(&self, cause: Cause) -> bool {
+        may_be_limit(cause) && self.has_come_lately()
     }
 
     /// Whether a good answer came within the last seconds.

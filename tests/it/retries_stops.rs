@@ -255,20 +255,39 @@ fn a_proxy_that_refuses_the_credentials_ends_the_run_after_five_answers() {
     assert!(proxy.count() <= 9, "{} requests", proxy.count());
 }
 
-#[test]
-fn a_limit_that_is_told_by_a_bare_403_goes_away_by_waiting() {
-    // 60 in five seconds; over it, a 403 that says nothing.
-    let dir = skus(150);
-    let window: Mutex<Option<(Instant, usize)>> = Mutex::default();
-    let server = ScriptedServer::start(move |seen| {
-        let mut window = window.lock().unwrap();
-        let (start, count) = window.get_or_insert((seen.at, 0));
-        if start.elapsed() >= Duration::from_secs(5) {
-            (*start, *count) = (Instant::now(), 0);
+/// Requests that a limiter accepts: `most` in each period, which begins with the first request after the one before.
+struct Window {
+    most: usize,
+    period: Duration,
+    now: Mutex<Option<(Instant, usize)>>,
+}
+
+impl Window {
+    fn new(most: usize, period: Duration) -> Self {
+        Self { most, period, now: Mutex::default() }
+    }
+
+    fn accepts(&self) -> bool {
+        let mut now = self.now.lock().unwrap();
+        let (began, count) = now.get_or_insert_with(|| (Instant::now(), 0));
+        if began.elapsed() >= self.period {
+            (*began, *count) = (Instant::now(), 0);
         }
         *count += 1;
-        if *count > 60 { Reply::status(403) } else { Reply::echo(seen) }
-    });
+        *count <= self.most
+    }
+}
+
+#[test]
+fn a_limit_that_is_told_by_a_bare_403_goes_away_by_waiting() {
+    // Over it, a 403 that says nothing.
+    let dir = skus(150);
+    let window = Window::new(60, Duration::from_secs(5));
+    let server = ScriptedServer::start(
+        move |seen| {
+            if window.accepts() { Reply::echo(seen) } else { Reply::status(403) }
+        },
+    );
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), ["-c", "4"]).finish().expect_code(0);
     assert!(ended.stderr.contains("150 fetched"), "{}", ended.stderr);
 }
@@ -314,21 +333,32 @@ fn a_bare_403_that_comes_before_the_first_answer_could_is_not_taken_for_the_cred
 
 #[test]
 fn a_limit_that_is_told_by_503_is_no_outage_as_long_as_skus_come() {
-    // 30 in two seconds, as limiters with another status have it.
     let dir = skus(100);
-    let window: Mutex<Option<(Instant, usize)>> = Mutex::default();
+    let window = Window::new(30, Duration::from_secs(2));
     let server = ScriptedServer::start(move |seen| {
-        let mut window = window.lock().unwrap();
-        let (start, count) = window.get_or_insert((seen.at, 0));
-        if start.elapsed() >= Duration::from_secs(2) {
-            (*start, *count) = (Instant::now(), 0);
-        }
-        *count += 1;
-        if *count > 30 { Reply::status(503) } else { Reply::echo(seen).wait(Duration::from_millis(20)) }
+        if window.accepts() { Reply::echo(seen).wait(Duration::from_millis(20)) } else { Reply::status(503) }
     });
     let ended = run_with_url(&dir, &server.url("/p/{sku}"), [""; 0]).finish().expect_code(0);
     assert!(ended.stderr.contains("100 fetched"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("kept failing"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_dozen_skus_that_always_fail_with_503_fail_alone_at_the_beginning_and_at_the_end() {
+    for bad in [0..12_u32, 88..100] {
+        let dir = skus(100);
+        let is_bad = move |sku: &str| sku.parse().is_ok_and(|number: u32| bad.contains(&number));
+        let server = ScriptedServer::start(move |seen| {
+            if is_bad(&seen.sku) {
+                Reply::status(503)
+            } else {
+                Reply::echo(seen).wait(Duration::from_millis(10))
+            }
+        });
+        let ended =
+            run_with_url(&dir, &server.url("/p/{sku}"), ["--max-time", "60s"]).finish().expect_code(1);
+        assert!(ended.stderr.contains("88 fetched, 12 failed (12 HTTP 503)"), "{}", ended.stderr);
+    }
 }
 
 #[test]

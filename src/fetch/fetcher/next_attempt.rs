@@ -82,7 +82,7 @@ pub(super) struct SentAttempt<'a> {
 }
 
 impl<'a> SentAttempt<'a> {
-    /// Not the first one of its SKU.
+    /// One that was not the first of its SKU.
     pub(super) fn again(seq: Seq, left: Instant, permit: &Permit, before: &'a BeforeAttempt) -> Self {
         Self { seq, left, is_first: false, is_probe: permit.is_probe(), before }
     }
@@ -231,6 +231,7 @@ impl<T: Transport> Fetcher<T> {
             left: sent.left,
             number: sent.before.number,
             is_first: sent.is_first,
+            is_probe: sent.is_probe,
             failures: tries.failures.count,
             first_failed,
             failed_before,
@@ -261,11 +262,9 @@ impl<T: Transport> Fetcher<T> {
             Advice::Strained | Advice::MayBeStrained { .. } if !self.retry.sends_refused_again => {
                 return (NextAttempt::Fail, self.learns_from_failures.load(Ordering::Relaxed));
             }
-            Advice::MayBeStrained { are_many } => {
+            Advice::MayBeStrained { is_refused } => {
                 tries.strained += tries.attempts - sent.before.attempts;
                 tries.attempts = sent.before.attempts;
-                // One that was refused with all others, or as the probe, is not bad itself.
-                let is_refused = sent.is_probe || are_many;
                 tries.failures.count -= u32::from(is_refused);
                 return (NextAttempt::After(draw, QueueEnd::Back), is_refused);
             }
@@ -291,7 +290,7 @@ impl<T: Transport> Fetcher<T> {
         (next, false)
     }
 
-    /// A connection was opened, if one was.
+    /// Takes note of it if a connection was opened.
     fn record_connected(&self) {
         if self.initial_connects.is_closed() {
             self.health.record_connected();

@@ -19,6 +19,8 @@ pub(in crate::fetch) struct FailedAttempt<'a> {
     pub(in crate::fetch) number: u64,
     /// Its SKU was never sent before.
     pub(in crate::fetch) is_first: bool,
+    /// It was the probe of a pause.
+    pub(in crate::fetch) is_probe: bool,
     /// How often its SKU has failed, this attempt counted.
     pub(in crate::fetch) failures: u32,
     /// When its SKU failed for the first time.
@@ -40,8 +42,8 @@ pub(in crate::fetch) enum Advice {
     Strained,
     /// The load may have been too much, but nothing came since the job failed before: it is sent again at no cost, later.
     MayBeStrained {
-        /// Many other SKUs failed meanwhile.
-        are_many: bool,
+        /// Others came a moment ago and fail now as well: it is taken for a refusal, and not for a failure of the SKU.
+        is_refused: bool,
     },
     /// The API may be out: send again after the pool's pause. It costs the job no retry.
     Hold {

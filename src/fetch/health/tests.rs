@@ -19,6 +19,7 @@ fn first_of(seq: u32, fault: &Fault) -> FailedAttempt<'_> {
     let now = Instant::now();
     let number = u64::from(seq) + 1;
     FailedAttempt {
+        is_probe: false,
         seq: Seq(seq),
         fault,
         left: now,
@@ -184,8 +185,8 @@ async fn a_few_skus_at_the_end_are_asked_about_by_one_that_came() {
 async fn an_outage_pauses_5_10_and_20_seconds_and_then_stops() {
     for (cause, before) in [(Cause::Lost, vec![]), (Cause::Status(500), vec![500, 1000])] {
         let (health, failed) = (new(8), fault(cause));
-        health.record_connected();
-        tokio::time::advance(FIRST_ANSWERS).await;
+        come(&health);
+        tokio::time::advance(SERVING).await;
         let mut pauses = Vec::new();
         let stopped = (0..).find_map(|seq| match health.failed(first_of(seq, &failed)) {
             Advice::Hold { pause: Some(pause) } => {
@@ -322,7 +323,7 @@ async fn load_explains_what_several_skus_get_while_others_come() {
     assert_eq!(advised[..3], [Advice::Retry, Advice::Retry, Advice::Retry]);
     assert!(advised[3..].iter().all(|advice| *advice == Advice::Strained), "{advised:?}");
     let again = FailedAttempt { failed_before: Some(Instant::now()), ..first_of(3, &failed) };
-    assert_eq!(health.failed(again), Advice::MayBeStrained { are_many: false }, "nothing came since");
+    assert_eq!(health.failed(again), Advice::MayBeStrained { is_refused: false }, "nothing came since");
     let timeout = fault(Cause::Timeout);
     assert_eq!(health.failed(first_of(20, &timeout)), Advice::Retry, "a timeout is charged");
 }
@@ -348,21 +349,13 @@ async fn what_a_limiter_may_answer_is_no_outage_until_nothing_came_for_a_while()
             by_load: 1.0,
             ..first_of(3, &failed)
         };
-        assert_eq!(health.failed(again), Advice::MayBeStrained { are_many: true });
+        assert_eq!(health.failed(again), Advice::MayBeStrained { is_refused: true });
+        let alone = FailedAttempt { first_failed: now - Duration::from_secs(1), ..again };
+        assert_eq!(health.failed(alone), Advice::MayBeStrained { is_refused: false }, "others came since");
         tokio::time::advance(SERVING).await;
         let pause = Some(OutagePause { length: LIMIT_PAUSES[0], asks_known: false });
         assert_eq!(health.failed(first_of(200, &failed)), Advice::Hold { pause });
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn failures_that_come_before_the_first_answer_could_are_no_outage() {
-    let (health, failed) = (new(64), fault(Cause::Status(503)));
-    health.record_connected();
-    let is_held = |seq| matches!(health.failed(first_of(seq, &failed)), Advice::Hold { .. });
-    assert!((0..100).all(|seq| !is_held(seq)));
-    tokio::time::advance(FIRST_ANSWERS).await;
-    assert!(is_held(100));
 }
 
 #[tokio::test(start_paused = true)]

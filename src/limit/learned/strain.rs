@@ -52,9 +52,9 @@ const SPAN_OUTCOMES: f64 = 48.0;
 const OFTEN: f64 = 0.1;
 /// … nor is anything accepted without a failure for so many times as long as an answer takes.
 const ROUNDS: u32 = 5;
-/// Where fewer in flight would not help, so many that were accepted show a rate …
+/// So many that were accepted show a rate …
 const ACCEPTED: f64 = 6.0;
-/// … unless more than this share is refused.
+/// … where fewer in flight would not help, unless more than this share is refused.
 const MOST: f64 = 0.8;
 /// So many show that some are accepted.
 const SOME: f64 = 2.0;
@@ -324,8 +324,10 @@ impl Strain {
         let is_unexplained = lasted >= LASTS.max(4.0 * usual)
             && span.unexplained >= UNEXPLAINED.max(span.outcomes() * UNEXPLAINED_SHARE)
             && span.share() >= SHARE;
-        let are_enough = are_several && span.accepted >= ACCEPTED && span.share() <= MOST;
-        let is_worth = seconds >= SPAN.max(2.0 * usual) && (is_unexplained || is_lasting || are_enough);
+        let are_enough = are_several && span.share() <= MOST;
+        let is_long = seconds >= SPAN.max(2.0 * usual);
+        // Where hardly anything is accepted, nothing shows a rate.
+        let is_worth = is_long && span.accepted >= ACCEPTED && (is_unexplained || is_lasting || are_enough);
         is_worth.then(|| span.accepted * BELOW / seconds)
     }
 

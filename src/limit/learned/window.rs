@@ -21,11 +21,11 @@ const SURPLUS: u32 = 3;
 const TRIED_AFTER: u32 = 4;
 /// Otherwise after this part: if the period is no longer than that, one more is accepted.
 const TRIED_AT: u32 = 2;
-/// One more is tried in this window after the newest refusal. After a try that was refused it is tried …
+/// One more is tried after so many windows without a refusal. After a try that was refused it is tried …
 const FIRST_TRY: u32 = 3;
-/// … so many times later, because some servers refuse everything for long after it, …
+/// … after so many times as many, because some servers refuse everything for long after it …
 const TRIED_LATER: u32 = 4;
-/// … and at least in each window of this number.
+/// … and at most after so many.
 const TRIED_LATEST: u32 = 64;
 /// The window is taken to end this much later, for timers and clocks.
 const MARGIN: Duration = Duration::from_millis(50);
@@ -82,7 +82,7 @@ pub(super) struct LearnedWindow {
     unrefused: u32,
     /// Whether one more than the capacity is sent in this window.
     one_more: OneMore,
-    /// In which window after the newest refusal one more is tried.
+    /// After how many windows without a refusal one more is tried.
     next_try: u32,
     /// The period after which this window began, if nothing was refused meanwhile.
     began_after: Option<Duration>,
