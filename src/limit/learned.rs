@@ -38,7 +38,7 @@ pub(super) use strain::StrainVerdict;
 
 use bucket::BucketEstimate;
 use cycle::{Cycle, OutagePauses, Refusals};
-use probes::{FIRST_PAUSE, SECOND_PROBE, next_probe};
+use probes::{Closing, FIRST_PAUSE, SECOND_PROBE, next_probe};
 use rate::LearnedRate;
 use strain::Strain;
 use window::{LearnedWindow, WindowAdvice};
@@ -108,6 +108,8 @@ pub(super) struct LearnedLimits {
     /// The newest outcomes, a bit each; 1 is a refusal.
     recent: u32,
     windows_denied: u32,
+    /// The newest long time in which the server refused everything without saying for how long.
+    ban: Option<Closing>,
     bucket: BucketEstimate,
     /// The newest rate that it showed.
     lowest_rate: Option<f64>,
@@ -228,11 +230,7 @@ impl LearnedLimits {
         // A probe belongs to the window that it opens.
         if !ended.is_probe && self.window.as_mut().is_some_and(|window| !window.accepted(self.cycle.accepted))
         {
-            self.window = None;
-            let now = now();
-            let since = self.cycle.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
-            let per_second = self.cycle.accepted as f64 / since.as_secs_f64().max(1e-3);
-            self.rate.get_or_insert_with(|| LearnedRate::new(per_second, true, now));
+            self.replace_window(now());
         }
     }
 
@@ -341,7 +339,10 @@ impl LearnedLimits {
             Some(window) if now >= window.end() => Some(window.lengthen(now)),
             _ => None,
         };
-        let until = asked_until.or(window_next).unwrap_or_else(|| {
+        let as_before =
+            self.ban.filter(|_| self.rate.is_some() && self.window.is_none() && !ended.is_unclear);
+        let as_before = as_before.and_then(|ban| ban.next_probe(refusals.at, self.refused_probes, now));
+        let until = asked_until.or(window_next).or(as_before).unwrap_or_else(|| {
             let since = now.saturating_duration_since(began);
             match (ended.is_unclear, self.refused_probes) {
                 // Where a server fails by itself, a single probe shows little.

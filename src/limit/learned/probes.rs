@@ -18,6 +18,28 @@ pub(super) const MINUTE_AFTER: u32 = 6;
 /// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
 pub(super) const CLOCK_MARGIN: Duration = Duration::from_millis(300);
 
+/// A time in which the server refused everything, and that the probes found the end of.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closing {
+    /// From the first refusal to the probe that was accepted.
+    pub(super) lasted: Duration,
+    /// From the newest refused probe to the one that was accepted.
+    pub(super) gap: Duration,
+}
+
+impl Closing {
+    /// When the next probe leaves if the server is closed again, for the same reason. Some servers refuse for as long as
+    /// before, counted from the first refusal at `since`; others count from the newest one, so that each probe that comes
+    /// too early costs another ban. None: it is closed for longer than the last time.
+    pub(super) fn next_probe(&self, since: Instant, refused: u32, now: Instant) -> Option<Instant> {
+        match refused {
+            1 => Some(now + self.gap),
+            2 => Some(since + self.lasted).filter(|at| *at > now + FIRST_PAUSE),
+            _ => None,
+        }
+    }
+}
+
 /// When the next probe leaves, after so many that were refused: later and later, and where a window of a usual length
 /// would be over.
 pub(super) fn next_probe(now: Instant, elapsed: Duration, refused: u32, clock: SystemTime) -> Instant {

@@ -6,12 +6,14 @@ use tokio::time::Instant;
 
 use super::LearnedLimits;
 use super::cycle::{Cycle, OutagePauses, Refusals};
-use super::probes::{CLOCK_MARGIN, MINUTE_AFTER, since_minute};
+use super::probes::{CLOCK_MARGIN, Closing, MINUTE_AFTER, since_minute};
 use super::rate::LearnedRate;
 use super::window::{Closed, LearnedWindow};
 
 /// The server was closed for long: a bucket is seldom slower than an attempt in so long a time.
 const CLOSED_LONG: Duration = Duration::from_secs(2);
+/// So many probes that were refused show a ban, which may come again.
+const BAN_PROBES: u32 = 3;
 /// How often a window may turn out to be none before no window is expected any more.
 const WINDOWS_DENIED: u32 = 2;
 /// The lowest rate to begin with where the server may fail by itself.
@@ -89,6 +91,7 @@ impl LearnedLimits {
             self.resume(now);
             return;
         };
+        self.note_ban(&refusals, refused_probes, left);
         let is_first = !std::mem::replace(&mut self.was_refused_before, true);
         if let Some(rate) = &mut self.rate {
             let pause = left.saturating_duration_since(refusals.at);
@@ -167,6 +170,25 @@ impl LearnedLimits {
         self.window = Some(window);
         self.strain.end_trial();
         true
+    }
+
+    /// Takes note of how long everything was refused until a probe that left at `left`, if that was long.
+    fn note_ban(&mut self, refusals: &Refusals, refused_probes: u32, left: Instant) {
+        let closed_until = refusals.closed_until.filter(|_| refusals.asked_until.is_none());
+        if let Some(closed_until) = closed_until.filter(|_| refused_probes >= BAN_PROBES) {
+            let lasted = left.saturating_duration_since(refusals.at);
+            self.ban = Some(Closing { lasted, gap: left.saturating_duration_since(closed_until) });
+        }
+    }
+
+    /// Many more were accepted than the window holds: there is a rate instead. A server that refuses everything for long
+    /// after that bans who exceeds its limit, so that no window is expected any more.
+    pub(super) fn replace_window(&mut self, now: Instant) {
+        self.window = None;
+        self.windows_denied = WINDOWS_DENIED;
+        let since = self.cycle.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+        let per_second = self.cycle.accepted as f64 / since.as_secs_f64().max(1e-3);
+        self.rate.get_or_insert_with(|| LearnedRate::new(per_second, true, now));
     }
 
     /// Whether as many were accepted in this cycle as until everything failed for long, the last time.

@@ -90,6 +90,16 @@ impl Scenario {
         self.recover(until);
     }
 
+    /// 49 are accepted at once, and everything is refused for 20.35 s.
+    fn ban(&mut self, from: u64) {
+        self.accept(49, 8, from);
+        self.refuse(9, None, from);
+        for millis in [500, 1_250, 2_600, 5_150, 10_250] {
+            self.refuse_probe(from + millis);
+        }
+        self.recover(from + 20_350);
+    }
+
     fn rate(&self) -> f64 {
         self.learned.rate.as_ref().map(LearnedRate::per_second).unwrap()
     }
@@ -205,6 +215,41 @@ fn less_than_half_of_a_window_shows_that_there_is_none() {
     assert!(scenario.learned.window.is_none());
     // 4 in 2.1 s.
     assert!((1.7..2.0).contains(&scenario.rate()), "{}", scenario.rate());
+}
+
+#[test]
+fn a_window_of_which_more_were_accepted_in_its_middle_was_a_ban_and_none_is_learnt_again() {
+    let mut scenario = Scenario::new();
+    scenario.ban(100);
+    for began in [20_450, 30_800] {
+        assert!(scenario.learned.window.is_some());
+        scenario.accept(48, 8, began + 100);
+        scenario.recover(began + 10_350);
+    }
+    // In the middle of the third one.
+    scenario.accept(48, 8, 41_200);
+    scenario.accept(8, 1, 46_400);
+    assert!(scenario.learned.window.is_none());
+    let rate = scenario.rate();
+    assert!(rate > 9.0, "57 in 5.2 s, and not 49 in 10: {rate}");
+    scenario.ban(46_500);
+    assert!(scenario.learned.window.is_none(), "a ban");
+    assert!(scenario.rate() > 49.0 / 20.0, "{}", scenario.rate());
+}
+
+#[test]
+fn a_ban_that_comes_again_is_waited_for_as_long_as_the_last_one() {
+    let mut scenario = Scenario::new();
+    scenario.ban(100);
+    assert!(scenario.learned.window.is_some());
+    scenario.accept(8, 1, 20_500);
+    scenario.learned.replace_window(scenario.at(20_500));
+    scenario.accept(49, 8, 30_000);
+    (0..3).for_each(|_| _ = scenario.refuse(9, None, 30_000));
+    // It may be counted from the newest refusal, and otherwise from the first one.
+    assert_eq!(scenario.refuse_probe(30_500), 30_500 + 10_100);
+    assert_eq!(scenario.refuse_probe(40_600), 30_000 + 20_350);
+    assert!(scenario.refuse_probe(50_350) > 50_350 + 2_000, "longer than the last one");
 }
 
 #[test]

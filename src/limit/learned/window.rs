@@ -22,7 +22,7 @@ const TRIED_AFTER: u32 = 4;
 /// Otherwise after this part: if the period is no longer than that, one more is accepted.
 const TRIED_AT: u32 = 2;
 /// One more is tried after so many windows without a refusal. After a try that was refused it is tried …
-const FIRST_TRY: u32 = 3;
+const FIRST_TRY: u32 = 2;
 /// … after so many times as many, because some servers refuse everything for long after it …
 const TRIED_LATER: u32 = 4;
 /// … and at most after so many.
@@ -324,7 +324,7 @@ mod tests {
                 is_tried
             })
             .collect();
-        assert_eq!(tries, [3, 15]);
+        assert_eq!(tries, [2, 10, 42]);
     }
 
     #[test]

@@ -23,8 +23,14 @@ pub(super) enum LimitModel {
     Sliding { count: usize, seconds: f64 },
     /// `count` in a window; a refused attempt begins it anew.
     Extending { count: usize, seconds: f64 },
-    /// `count` in a window; who exceeds it is refused for `ban` seconds.
-    Ban { count: usize, seconds: f64, ban: f64 },
+    /// `count` in a window; who exceeds it is refused for `ban` seconds, which begin anew with each attempt if it extends.
+    Ban {
+        count: usize,
+        seconds: f64,
+        ban: f64,
+        #[serde(default)]
+        extends: bool,
+    },
     /// The weighted sum of this window and the one before, as proxies keep it.
     Counter {
         count: usize,
@@ -152,7 +158,7 @@ impl LimiterState {
     pub(super) fn refuse(&mut self, now: f64) {
         match self.model {
             LimitModel::Extending { .. } => self.began = now,
-            LimitModel::Ban { ban, .. } if now >= self.banned_until => {
+            LimitModel::Ban { ban, extends, .. } if extends || now >= self.banned_until => {
                 self.banned_until = now + ban;
                 (self.began, self.count) = (now + ban, 0);
             }
