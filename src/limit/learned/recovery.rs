@@ -131,14 +131,22 @@ impl LearnedLimits {
         }
         let cycle = left.saturating_duration_since(began);
         self.learn_rate(&refusals, accepted, cycle, now);
-        if let Some(rate) = self.rate.as_ref().filter(|_| refusals.is_unclear) {
-            let rate = rate.per_second();
-            // What was accepted in a short time came from a burst in part.
-            if rate * cycle.as_secs_f64() > accepted as f64 || !is_sustained(accepted, cycle) {
-                self.strain.try_raised(rate, departures, now);
-            } else {
-                self.strain.try_rate(rate, departures, now);
+        if refusals.is_unclear {
+            self.try_learnt_rate(accepted, cycle, (departures, now));
+            if accepted == 0 && is_first {
+                self.strain.count_fewer_before();
             }
+        }
+    }
+
+    /// Tries the rate that was learnt from a cycle, where the server may fail by itself.
+    fn try_learnt_rate(&mut self, accepted: u64, cycle: Duration, (departures, now): (u64, Instant)) {
+        let Some(rate) = self.rate.as_ref().map(LearnedRate::per_second) else { return };
+        // What was accepted in a short time came from a burst in part.
+        if rate * cycle.as_secs_f64() > accepted as f64 || !is_sustained(accepted, cycle) {
+            self.strain.try_raised(rate, departures, now);
+        } else {
+            self.strain.try_rate(rate, departures, now);
         }
     }
 
