@@ -359,6 +359,20 @@ async fn what_a_limiter_may_answer_is_no_outage_until_nothing_came_for_a_while()
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_many_skus_fail_is_counted_when_it_may_first_be_an_outage() {
+    for (at_first, asks_known) in [(12, true), (30, false)] {
+        let (health, failed) = (new(64), fault(Cause::Status(503)));
+        come(&health);
+        // A limiter may be what answers so, so that they go on to fail until nothing came for a while.
+        (0..36).for_each(|attempt| _ = health.failed(first_of(attempt % at_first, &failed)));
+        (100..128).for_each(|seq| _ = health.failed(first_of(seq, &failed)));
+        tokio::time::advance(SERVING).await;
+        let pause = Some(OutagePause { length: LIMIT_PAUSES[0], asks_known });
+        assert_eq!(health.failed(first_of(200, &failed)), Advice::Hold { pause }, "{at_first}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_sku_that_failed_beside_many_others_may_fail_once_beside_few() {
     let (health, failed) = (new(64), fault(Cause::Status(503)));
     let first = first_of(0, &failed);

@@ -18,6 +18,10 @@ pub(super) const MINUTE_AFTER: u32 = 6;
 /// A window of a minute may begin with the minute of the server's clock; clocks differ by about this much.
 pub(super) const CLOCK_MARGIN: Duration = Duration::from_millis(300);
 
+/// Where probes were farther apart than this when the server opened, that distance is not waited for again: it may have been
+/// closed for another reason, and may now be closed for a moment only.
+const GAP_MOST: Duration = Duration::from_secs(20);
+
 /// A time in which the server refused everything, and that the probes found the end of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Closing {
@@ -30,9 +34,10 @@ pub(super) struct Closing {
 impl Closing {
     /// When the next probe leaves if the server is closed again, for the same reason. Some servers refuse for as long as
     /// before, counted from the first refusal at `since`; others count from the newest one, so that each probe that comes
-    /// too early costs another ban. None: it is closed for longer than the last time.
+    /// too early costs another ban. None: it is closed for longer than the last time, or that was too long.
     pub(super) fn next_probe(&self, since: Instant, refused: u32, now: Instant) -> Option<Instant> {
         match refused {
+            _ if self.gap > GAP_MOST => None,
             1 => Some(now + self.gap),
             2 => Some(since + self.lasted).filter(|at| *at > now + FIRST_PAUSE),
             _ => None,

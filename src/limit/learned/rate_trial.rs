@@ -26,6 +26,9 @@ const MOST_REFUSED: f64 = 0.7;
 /// … if that is so many standard deviations above half of them.
 const DEVIATIONS_ABOVE_HALF: f64 = 2.8;
 
+/// So many outcomes before a trial do not count in the comparison with it if nothing was accepted in the run before it.
+const TRIGGERING: f64 = 6.0;
+
 /// A limit refuses fewer than this many of the attempts at a rate just below the one that it refused.
 const BY_CHANCE: u32 = 3;
 
@@ -139,6 +142,11 @@ impl RateTrial {
             refused_bits: 0,
             refused_level: 0,
         }
+    }
+
+    /// Nothing had been accepted in the run before the trial: so many had to fail for there to be one.
+    pub(super) fn count_fewer_before(&mut self) {
+        self.before.outcomes = (self.before.outcomes - TRIGGERING).max(0.0);
     }
 
     /// The rate was refused and lowered, from this departure on.

@@ -133,8 +133,8 @@ impl LearnedLimits {
         self.learn_rate(&refusals, accepted, cycle, now);
         if refusals.is_unclear {
             self.try_learnt_rate(accepted, cycle, (departures, now));
-            if accepted == 0 && is_first {
-                self.strain.count_fewer_before();
+            if let Some(trial) = self.strain.trial.as_mut().filter(|_| accepted == 0 && is_first) {
+                trial.count_fewer_before();
             }
         }
     }

@@ -60,8 +60,6 @@ const MOST: f64 = 0.8;
 const SOME: f64 = 2.0;
 /// The rate that is tried is this part of what was accepted.
 const BELOW: f64 = 0.95;
-/// So many outcomes before a trial do not count in the comparison with it if nothing was accepted in the run before it.
-const TRIGGERING: f64 = 6.0;
 /// In a trial the rate grows to this many times what it was: what is refused at a much higher one shows no chance.
 const GROWN: f64 = 1.6;
 /// While a rate is learnt, so many refusals …
@@ -112,7 +110,7 @@ pub(super) struct Strain {
     span: Option<StrainSpan>,
     before: Option<StrainSpan>,
     paced: Option<PacedRun>,
-    trial: Option<RateTrial>,
+    pub(super) trial: Option<RateTrial>,
     /// The share that fails whatever the rate is.
     chance: Option<f64>,
     /// When that was found, and the share that failed in the trial, if it was of a rate that had been accepted for long.
@@ -357,13 +355,6 @@ impl Strain {
     /// The same for a rate that is higher than what was accepted.
     pub(super) fn try_raised(&mut self, rate: f64, departures: u64, now: Instant) {
         self.begin_trial(rate, departures, TrialState::Raised, now);
-    }
-
-    /// Nothing had been accepted in the run before the trial: so many had to fail for there to be one.
-    pub(super) fn count_fewer_before(&mut self) {
-        if let Some(trial) = &mut self.trial {
-            trial.before.outcomes = (trial.before.outcomes - TRIGGERING).max(0.0);
-        }
     }
 
     /// The same for what was accepted in the trial before.

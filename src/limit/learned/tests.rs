@@ -250,6 +250,10 @@ fn a_ban_that_comes_again_is_waited_for_as_long_as_the_last_one() {
     assert_eq!(scenario.refuse_probe(30_500), 30_500 + 10_100);
     assert_eq!(scenario.refuse_probe(40_600), 30_000 + 20_350);
     assert!(scenario.refuse_probe(50_350) > 50_350 + 2_000, "longer than the last one");
+    scenario.recover(80_800);
+    scenario.accept(49, 8, 90_000);
+    (0..3).for_each(|_| _ = scenario.refuse(9, None, 90_000));
+    assert!(scenario.refuse_probe(90_500) < 90_500 + 5_000, "too long to be waited for again");
 }
 
 #[test]
