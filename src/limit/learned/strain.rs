@@ -523,6 +523,16 @@ mod tests {
     }
 
     #[test]
+    fn no_rate_is_tried_where_hardly_anything_is_accepted() {
+        for (one_in, is_tried) in [(80, false), (8, true)] {
+            let mut crowd = Crowd::new();
+            crowd.send((240, 40), |_| 1, |n| n % one_in != 0);
+            let tried = crowd.strain.rate_to_try(Duration::from_millis(30), false, crowd.now);
+            assert_eq!(tried.is_some(), is_tried, "one in {one_in}: {tried:?}");
+        }
+    }
+
+    #[test]
     fn a_rate_above_a_slow_limit_is_refused_a_smaller_share_than_by_chance() {
         let shuffled = |seed: u64, share: f64| move |n| fastrand::Rng::with_seed(n * 7 + seed).f64() < share;
         for seed in 0..20 {
