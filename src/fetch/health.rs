@@ -227,9 +227,8 @@ impl Health {
             if state.streak_jobs.len() < MANY_JOBS && !state.streak_jobs.contains(&seq) {
                 state.streak_jobs.push(seq);
             }
-            if state.streak >= self.outage_attempts {
-                let jobs = state.streak_jobs.len();
-                state.jobs_at_first.get_or_insert(jobs);
+            if state.streak >= self.outage_attempts && state.jobs_at_first.is_none() {
+                state.jobs_at_first = Some(state.streak_jobs.len());
             }
         }
         if state.is_spent()
@@ -387,8 +386,9 @@ impl HealthState {
         self.retries >= self.share()
     }
 
+    /// Not where a known SKU has shown that the API is there: what fails then, fails for itself.
     fn is_spent(&self) -> bool {
-        self.retries >= self.share() + self.granted
+        !self.is_vouched && self.retries >= self.share() + self.granted
     }
 
     fn share(&self) -> u64 {

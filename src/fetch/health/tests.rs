@@ -272,6 +272,23 @@ async fn once_the_budget_is_spent_each_pause_has_one_probe() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn once_a_known_sku_has_come_a_spent_budget_is_no_outage_until_the_next_good_answer() {
+    let (health, failed) = (new(8), fault(Cause::Status(503)));
+    come(&health);
+    (0..RETRY_FLOOR).for_each(|_| health.retried());
+    let again = FailedAttempt { is_first: false, ..first_of(1, &failed) };
+    let pause = held(&health.failed(again)).unwrap();
+    tokio::time::advance(pause).await;
+    let sent = Instant::now();
+    health.answered(sent, AnsweredFor::Known);
+    (0..RETRY_GRANT).for_each(|_| health.retried());
+    let last = FailedAttempt { left: sent, number: 99, is_last: true, failures: 5, ..again };
+    assert_eq!(health.failed(last), Advice::Retry, "it has failed");
+    come(&health);
+    assert!(matches!(health.failed(FailedAttempt { left: Instant::now(), ..last }), Advice::Hold { .. }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failure_that_was_under_way_is_no_probe_and_is_not_charged() {
     let (health, late) = (new(8), fault(Cause::Timeout));
     let early = Instant::now();

@@ -23,7 +23,7 @@ pub(super) enum LimitModel {
     Sliding { count: usize, seconds: f64 },
     /// `count` in a window; a refused attempt begins it anew.
     Extending { count: usize, seconds: f64 },
-    /// `count` in a window; who exceeds it is refused for `ban` seconds, which begin anew with each attempt if it extends.
+    /// `count` in a window; who exceeds it is refused for `ban` seconds. With `extends`, each attempt starts the ban again.
     Ban {
         count: usize,
         seconds: f64,
