@@ -40,6 +40,20 @@ fn http2_is_spoken_where_tls_agrees_on_it_and_http1_where_it_does_not() {
 }
 
 #[test]
+fn over_http2_a_host_of_the_users_is_the_authority() {
+    let (dir, server) = setting(Protocol::Http2 { streams: 100 }, 3, Reply::echo);
+    let own = server.addr().to_string();
+    for (args, authority) in [(&[][..], own.as_str()), (&["-H", "Host: shop.test:8443"], "shop.test:8443")] {
+        let args = [&["--ca-cert", "ca.pem", "-H", "X-Tag: {sku}"], args].concat();
+        run_with_url(&dir, &server.url("/p/{sku}"), args).finish().expect_code(0);
+        let seen = server.requests().pop().unwrap();
+        assert_eq!((seen.header(":authority"), seen.header("host")), (Some(authority), None));
+        assert_eq!(seen.header("x-tag"), Some(seen.sku.as_str()));
+    }
+    assert_eq!(server.count(), 6);
+}
+
+#[test]
 fn few_streams_a_connection_do_not_cap_what_is_in_flight() {
     for streams in [16, 10] {
         let wait = Duration::from_millis(300);

@@ -42,6 +42,10 @@ enum Slot<S: ConnectionIo> {
     Http2(StreamPermit<S>),
 }
 
+/// Room for header fields, which most answers do not exceed. hyper reads the fields of an answer into the map that the
+/// request had, and the clone of a map has the size of its index: without this room it would grow for each answer.
+const ANSWER_FIELDS: usize = 24;
+
 /// What a request without a connection wants.
 #[derive(Clone, Copy)]
 struct NewConnection {
@@ -94,6 +98,29 @@ pub(super) struct DirectClient<C: Connect> {
     places: ConnectionPlaces,
     http1: Http1Pool<C::Io>,
     http2: Http2Pool<C::Io>,
+    http2_base: Http2Base,
+}
+
+/// What all requests over HTTP/2 share. It carries the host in `:authority`: a `Host` that the user gave takes its place.
+struct Http2Base {
+    origin: Uri,
+    headers: HeaderMap,
+}
+
+impl Http2Base {
+    fn new(origin: &Uri, headers: &HeaderMap) -> Self {
+        let mut headers = headers.clone();
+        let host = headers.remove(HOST);
+        let origin = host.and_then(|host| with_authority(origin, &host)).unwrap_or_else(|| origin.clone());
+        Self { origin, headers }
+    }
+}
+
+/// The address with this host, if it is one.
+fn with_authority(uri: &Uri, host: &HeaderValue) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    parts.authority = Some(Authority::try_from(host.as_bytes()).ok()?);
+    Uri::from_parts(parts).ok()
 }
 
 /// What the client shares with others, and with whoever asks how the run goes.
@@ -180,10 +207,12 @@ impl DirectClient<TcpConnector> {
 }
 
 impl<C: Connect> DirectClient<C> {
-    pub(super) fn new(connector: C, settings: OriginSettings) -> Self {
+    pub(super) fn new(connector: C, mut settings: OriginSettings) -> Self {
         let http1 =
             Http1Pool::new(settings.timeout, settings.has_handshakes(), settings.state.served.clone());
         let http2 = Http2Pool::new();
+        let http2_base = Http2Base::new(&settings.origin, &settings.headers);
+        settings.headers.reserve(ANSWER_FIELDS);
         let places = settings.state.open.of_origin(vec![http1.idle(), http2.idle()]);
         Self {
             connector,
@@ -194,6 +223,7 @@ impl<C: Connect> DirectClient<C> {
             places,
             http1,
             http2,
+            http2_base,
         }
     }
 
@@ -265,33 +295,31 @@ impl<C: Connect> DirectClient<C> {
     }
 
     fn http1_request(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {
-        let mut outgoing = self.with_headers(request);
+        let mut outgoing = with_headers(&self.settings.headers, request);
         let target = self.target(request)?;
         *outgoing.uri_mut() = if self.settings.whole_address_proxy.is_some() {
-            let mut uri = self.settings.origin.clone().into_parts();
-            uri.path_and_query = Some(target);
-            Uri::from_parts(uri)
-                .map_err(|error| no_connection(Some(&error), self.settings.connect_timeout))?
+            self.with_target(&self.settings.origin, target)?
         } else {
             target.into()
         };
         Ok(outgoing)
     }
 
-    /// HTTP/2 carries the host in `:authority`. A `Host` that the user gave takes its place.
     fn http2_request(&self, request: &Request) -> Result<http::Request<Full<Bytes>>, SendError> {
-        let mut outgoing = self.with_headers(request);
-        let mut uri = self.settings.origin.clone().into_parts();
-        if let Some(host) = outgoing.headers_mut().remove(HOST)
-            && let Ok(authority) = Authority::try_from(host.as_bytes())
-        {
-            uri.authority = Some(authority);
-        }
-        uri.path_and_query = Some(self.target(request)?);
-        *outgoing.uri_mut() = Uri::from_parts(uri)
-            .map_err(|error| no_connection(Some(&error), self.settings.connect_timeout))?;
+        let Http2Base { origin, headers } = &self.http2_base;
+        let mut outgoing = with_headers(headers, request);
+        let row_host = if request.headers.is_empty() { None } else { outgoing.headers_mut().remove(HOST) };
+        let row_origin = row_host.and_then(|host| with_authority(origin, &host));
+        *outgoing.uri_mut() =
+            self.with_target(row_origin.as_ref().unwrap_or(origin), self.target(request)?)?;
         *outgoing.version_mut() = Version::HTTP_2;
         Ok(outgoing)
+    }
+
+    fn with_target(&self, origin: &Uri, target: PathAndQuery) -> Result<Uri, SendError> {
+        let mut parts = origin.clone().into_parts();
+        parts.path_and_query = Some(target);
+        Uri::from_parts(parts).map_err(|error| no_connection(Some(&error), self.settings.connect_timeout))
     }
 
     fn target(&self, request: &Request) -> Result<PathAndQuery, SendError> {
@@ -316,27 +344,27 @@ impl<C: Connect> DirectClient<C> {
         }
         Ok(())
     }
+}
 
-    /// A row's header replaces a constant one of the same name.
-    fn with_headers(&self, request: &Request) -> http::Request<Full<Bytes>> {
-        let body = Full::new(request.body.clone().unwrap_or_default());
-        let mut outgoing = http::Request::new(body);
-        *outgoing.method_mut() = request.method.clone();
-        let mut headers = self.settings.headers.clone();
-        if !request.headers.is_empty() {
-            for name in request.headers.keys() {
-                headers.remove(name);
-            }
-            headers.extend(request.headers.clone());
+/// A request with these headers. A row's header replaces a constant one of the same name.
+fn with_headers(constant: &HeaderMap, request: &Request) -> http::Request<Full<Bytes>> {
+    let body = Full::new(request.body.clone().unwrap_or_default());
+    let mut outgoing = http::Request::new(body);
+    *outgoing.method_mut() = request.method.clone();
+    let mut headers = constant.clone();
+    if !request.headers.is_empty() {
+        for name in request.headers.keys() {
+            headers.remove(name);
         }
-        if let Some(credentials) = basic_authorization(&request.url)
-            && !headers.contains_key(AUTHORIZATION)
-        {
-            headers.insert(AUTHORIZATION, credentials);
-        }
-        *outgoing.headers_mut() = headers;
-        outgoing
+        headers.extend(request.headers.clone());
     }
+    if let Some(credentials) = basic_authorization(&request.url)
+        && !headers.contains_key(AUTHORIZATION)
+    {
+        headers.insert(AUTHORIZATION, credentials);
+    }
+    *outgoing.headers_mut() = headers;
+    outgoing
 }
 
 /// User-info in an address, as Basic authorisation.

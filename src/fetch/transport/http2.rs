@@ -63,7 +63,24 @@ pub(super) fn connection_window(streams: usize) -> u32 {
 
 /// The half of a connection that takes requests to their streams. hyper reads and writes in a task of the
 /// connection's own.
-type Dispatcher<S> = Connection<ObservedIo<S, Arc<Http2State<S>>>, Full<Bytes>, TokioExecutor>;
+type Dispatcher<S> = Connection<BoxedIo<S>, Full<Bytes>, BoxingExecutor>;
+
+/// Boxed, as hyper's tasks would have its size otherwise ([`BoxingExecutor`]).
+type BoxedIo<S> = Box<ObservedIo<S, Arc<Http2State<S>>>>;
+
+/// Spawns hyper's tasks, boxed. hyper spawns one for each request, of the same type as the one that reads and writes the
+/// connection, and so of its size. The runtime moves what it spawns six times, and once more at its end.
+#[derive(Clone, Copy)]
+struct BoxingExecutor;
+
+impl<F> Executor<F> for BoxingExecutor
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        TokioExecutor::new().execute(Box::pin(future));
+    }
+}
 
 /// State that a connection shares with its permits, its task and its IO.
 struct Http2State<S: ConnectionIo> {
@@ -181,12 +198,12 @@ impl<S: ConnectionIo> Http2Connection<S> {
         pool: &Http2Pool<S>,
     ) -> hyper::Result<Option<Self>> {
         let state = Arc::new(Http2State::new(Arc::clone(&pool.answers)));
-        let (requests, mut dispatcher) = Builder::new(TokioExecutor::new())
+        let (requests, mut dispatcher) = Builder::new(BoxingExecutor)
             .initial_max_send_streams(NO_SETTINGS_YET)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(connection_window(MAX_STREAMS))
             .max_header_list_size(MAX_HEAD)
-            .handshake(ObservedIo::new(io, Arc::clone(&state)))
+            .handshake(Box::new(ObservedIo::new(io, Arc::clone(&state))))
             .await?;
         let allowed = stream_allowed(&mut dispatcher, &state.read_waker, until);
         let is_over = match tokio::time::timeout_at(until, allowed).await {

@@ -210,10 +210,14 @@ async fn answer(
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
     let fields = head.headers.iter();
+    let authority = head.uri.authority().map_or_else(Vec::new, |authority| authority.as_str().into());
     let parts = Parts {
         method: head.method.to_string(),
         target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-        headers: fields.map(|(name, value)| (name.to_string(), value.as_bytes().to_vec())).collect(),
+        headers: fields
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .chain([(":authority".to_owned(), authority)])
+            .collect(),
         head: Vec::new(),
         body,
     };
