@@ -102,9 +102,13 @@ impl Mask {
         }
     }
 
+    /// Those that have arrived until now, of each kind of which any have.
     fn newest(&self) -> impl Iterator<Item = Arc<SecretTexts>> {
         let kinds = self.arrived.iter().flat_map(|arrived| arrived.iter());
-        kinds.map(|kind| Arc::clone(&kind.read().unwrap_or_else(PoisonError::into_inner)))
+        kinds.filter_map(|kind| {
+            let secrets = kind.read().unwrap_or_else(PoisonError::into_inner);
+            (!secrets.texts.is_empty()).then(|| Arc::clone(&secrets))
+        })
     }
 
     /// The text with `(redacted)` in place of every secret.
