@@ -71,9 +71,11 @@ impl Candidate {
 
     /// Those that split the first record.
     fn all(sample: Sample<'_>, question: &Question<'_>) -> Vec<Self> {
+        let occurs = |delimiter: &&u8| memchr::memchr(**delimiter, sample.bytes).is_some();
         let splits = |candidate: &Self| candidate.first.len() > 1;
         DELIMITERS
             .iter()
+            .filter(occurs)
             .filter_map(|&delimiter| Self::of(sample, delimiter, question))
             .filter(splits)
             .collect()
