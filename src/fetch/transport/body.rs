@@ -16,8 +16,9 @@ use super::{RawAnswer, SendError};
 use crate::model::option::MAX_BODY;
 use crate::model::{Cause, Fault, Size, large_buffer};
 
-/// Bytes reserved for a body before the announced length is trusted.
-const FIRST_CAPACITY: u64 = 64 * 1024;
+/// Bytes reserved for a body before the announced length is trusted. They are address space until something is written
+/// there. A body that is longer is copied when its buffer grows.
+const FIRST_CAPACITY: u64 = 256 * 1024;
 
 /// An answer whose body has not been read.
 pub(super) enum UnreadAnswer<'a> {
