@@ -39,9 +39,9 @@ impl Slack {
         Self { state, thread: Some(thread) }
     }
 
-    /// In seconds. The program and the server may each be late once.
+    /// In seconds. The program, the server and, where there is one, the rate store may each be late once.
     pub fn seconds(&self) -> f64 {
-        (LEAST + *self.state.worst.lock().unwrap() * 2).as_secs_f64()
+        (LEAST + *self.state.worst.lock().unwrap() * 3).as_secs_f64()
     }
 }
 
