@@ -11,7 +11,8 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use crate::collect::error::{CollectError, FileOperation};
-use crate::collect::files::atomic::clear_leftovers;
+use crate::collect::files::atomic::{Replacement, clear_leftovers};
+use crate::collect::files::background_writer::BackgroundWriter;
 use crate::collect::files::checksum::Checksum;
 use crate::collect::files::no_follow::open_unlinked;
 use crate::collect::files::paths::Paths;
@@ -121,9 +122,11 @@ impl PartMerge {
         }
         let old = previous.current_baseline(&paths.output.real, settings);
         let baseline_error = previous.baseline_error.take();
-        let draft = Draft::begin(&DraftPlan::of(settings, paths, salt, &source.first().job))?;
-        let mut pass = RowPass::new(FailedRows::of(context), Some(draft.output), Some(given), settings);
-        pass.state = Some(draft.state);
+        let plan = DraftPlan::of(settings, paths, salt, &source.first().job);
+        let write = |file: Replacement| BackgroundWriter::start("output", file.synced_while_written());
+        let (output, state) = Draft::files(&plan, write)?;
+        let mut pass = RowPass::new(FailedRows::of(context), Some(output), Some(given), settings);
+        pass.state = Some(state);
         pass.table = TablePass::of_parts(settings);
         let record = source.folder.join(MERGED);
         let is_there = |stamp| previous.old.as_ref().is_some_and(|old| old.stamp == stamp);

@@ -15,6 +15,7 @@ use rustix::process::{getegid, geteuid};
 use tempfile::{Builder, NamedTempFile};
 
 use crate::collect::error::{CollectError, FileOperation};
+use crate::collect::files::background_writer::BackgroundWriter;
 use crate::collect::files::names::folder_of;
 use crate::collect::files::stage::ObjectStage;
 
@@ -23,6 +24,8 @@ const RANDOM: usize = 12;
 const ENDING: &str = ".tmp";
 /// Large enough that writing costs few system calls. The chunks of an output are as large: they are not copied again.
 const BUFFER: usize = 64 * 1024;
+/// Bytes written between two syncs, where it is synced while it is written.
+const SYNC_EVERY: u64 = 16 << 20;
 /// The mode of a new file, before the umask.
 const NEW_FILE: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
@@ -45,7 +48,30 @@ pub(crate) struct Replacement {
     /// What the file's object is replaced through, where it stands for one.
     stage: Option<ObjectStage>,
     written: u64,
+    /// Bytes since the last sync, where it is synced while it is written.
+    unsynced: Option<u64>,
     writer: BufWriter<NamedTempFile>,
+}
+
+/// What ends as a [`Replacement`].
+pub(crate) trait IntoReplacement: Write {
+    /// Waits until all is written.
+    ///
+    /// # Errors
+    /// Something could not be written.
+    fn into_replacement(self) -> io::Result<Replacement>;
+}
+
+impl IntoReplacement for Replacement {
+    fn into_replacement(self) -> io::Result<Replacement> {
+        Ok(self)
+    }
+}
+
+impl IntoReplacement for BackgroundWriter<Replacement> {
+    fn into_replacement(self) -> io::Result<Replacement> {
+        self.finish()
+    }
 }
 
 impl Replacement {
@@ -79,6 +105,11 @@ impl Replacement {
         Self { stage: stage.cloned(), ..self }
     }
 
+    /// Syncs what was written every few megabytes, so that little is left for the end.
+    pub(crate) fn synced_while_written(self) -> Self {
+        Self { unsynced: Some(0), ..self }
+    }
+
     /// Goes to another name in the same folder in the end, with the mode and owner of what it was begun for.
     pub(crate) fn redirect(&mut self, target: &Path) {
         self.target = target.into();
@@ -108,7 +139,7 @@ impl Replacement {
             .tempfile_in(folder_of(target))
             .map_err(CollectError::io(FileOperation::Create, target))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
-        Ok(Self { target: target.into(), inherits, mode, stage: None, written: 0, writer })
+        Ok(Self { target: target.into(), inherits, mode, stage: None, written: 0, unsynced: None, writer })
     }
 
     /// Puts the file in the target's place, durably. Returns its bytes.
@@ -190,8 +221,14 @@ pub(crate) fn try_replacing(target: &Path) -> Result<(), CollectError> {
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.unsynced.is_some_and(|unsynced| unsynced >= SYNC_EVERY) {
+            self.writer.flush()?;
+            self.file().sync_data()?;
+            self.unsynced = Some(0);
+        }
         let count = self.writer.write(bytes)?;
         self.written += count as u64;
+        self.unsynced = self.unsynced.map(|unsynced| unsynced + count as u64);
         Ok(count)
     }
 
@@ -280,6 +317,19 @@ mod tests {
 
     fn mode(path: &Path) -> u32 {
         fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn what_is_synced_while_it_is_written_is_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("out.json");
+        let mut new = Replacement::create(&target).unwrap().synced_while_written();
+        let chunks: Vec<Vec<u8>> = (0..40_u8).map(|n| vec![n; 1 << 20]).collect();
+        for chunk in &chunks {
+            new.write_all(chunk).unwrap();
+        }
+        assert_eq!(new.commit().unwrap(), 40 << 20);
+        assert!(fs::read(&target).unwrap() == chunks.concat());
     }
 
     #[test]

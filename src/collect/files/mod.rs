@@ -1,6 +1,7 @@
 //! Files: their names, whether they can be written, atomic replacement, the lock, and lines with checksums.
 
 pub(crate) mod atomic;
+pub(crate) mod background_writer;
 pub(crate) mod checksum;
 pub(crate) mod compression;
 pub(crate) mod cursor;

@@ -223,18 +223,25 @@ fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
+/// The hex digits of a fingerprint, as it is displayed.
+pub(crate) fn fingerprint_digits(Fingerprint(value): Fingerprint) -> [u8; 32] {
+    let mut digits = [0; 32];
+    let bytes = value.to_be_bytes();
+    let (words, _) = bytes.as_chunks();
+    for (place, word) in digits.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&hex_digits(u32::from_be_bytes(*word)));
+    }
+    digits
+}
+
 fn push_fingerprint(out: &mut Vec<u8>, fingerprint: Option<Fingerprint>) {
-    let Some(Fingerprint(value)) = fingerprint else {
+    let Some(fingerprint) = fingerprint else {
         out.extend_from_slice(NULL);
         return;
     };
-    let mut text = [b'"'; 34];
-    let bytes = value.to_be_bytes();
-    let (words, _) = bytes.as_chunks();
-    for (place, word) in text[1..33].chunks_exact_mut(8).zip(words) {
-        place.copy_from_slice(&hex_digits(u32::from_be_bytes(*word)));
-    }
-    out.extend_from_slice(&text);
+    out.push(b'"');
+    out.extend_from_slice(&fingerprint_digits(fingerprint));
+    out.push(b'"');
 }
 
 /// Eight hex digits.
@@ -354,6 +361,12 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn digits_of_a_fingerprint_are_those_that_it_is_displayed_with(value: u128) {
+            let fingerprint = Fingerprint(value);
+            prop_assert_eq!(fingerprint_digits(fingerprint).to_vec(), fingerprint.to_string().into_bytes());
+        }
+
         #[test]
         fn an_answer_reads_back_as_it_was_written(
             key in "\\PC{1,20}|[\"\\\\{}:,\u{0}-\u{1f}]{1,9}",

@@ -6,7 +6,7 @@
 //! that does not read back) it is dropped, and the end of the run writes the whole output.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,13 +75,21 @@ impl DraftPlan {
 impl Draft {
     /// Creates the temporary files.
     pub(crate) fn begin(plan: &DraftPlan) -> Result<Self, CollectError> {
+        let (output, state) = Self::files(plan, Ok)?;
+        Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.settings.shape })
+    }
+
+    /// The temporary files of an output and of its state. The output is written to what `write` makes of its file.
+    pub(crate) fn files<W: Write>(
+        plan: &DraftPlan,
+        write: impl FnOnce(Replacement) -> io::Result<W>,
+    ) -> Result<(OutputWriter<W>, Result<StateWriter, String>), CollectError> {
         let state = StateWriter::create(&plan.state, plan.salt, &plan.job, &plan.layout);
         let copied_to = plan.settings.stage.as_ref();
         let state = state.map(|state| state.in_stage(copied_to));
         let file = Replacement::create(&plan.output)?.in_stage(copied_to);
-        let output = OutputWriter::new(file, &plan.settings)
-            .map_err(CollectError::io(FileOperation::Create, &plan.output))?;
-        Ok(Self { output, state, rows: DraftedRows::default(), shape: plan.settings.shape })
+        let output = write(file).and_then(|file| OutputWriter::new(file, &plan.settings));
+        Ok((output.map_err(CollectError::io(FileOperation::Create, &plan.output))?, state))
     }
 
     /// Takes in the next record of the rows; false if it can be decided only at the end of the run.

@@ -1,7 +1,7 @@
 //! The end of a pass over all records: the output is complete, is judged, and its files are put in place.
 
-use crate::collect::error::CollectError;
-use crate::collect::files::atomic::Replacement;
+use crate::collect::error::{CollectError, FileOperation};
+use crate::collect::files::atomic::IntoReplacement;
 use crate::collect::files::paths::Paths;
 use crate::collect::previous::baseline::{Baseline, has_skus};
 use crate::collect::previous::profile::{MeasuredOutput, Profile};
@@ -15,8 +15,8 @@ use crate::collect::publish::sequence::{JournalEnd, PublishFiles};
 use crate::collect::settings::OutputSettings;
 
 /// A pass that has seen every record.
-pub(crate) struct PassedRows<'a> {
-    pub(crate) pass: RowPass<'a, Replacement>,
+pub(crate) struct PassedRows<'a, W: IntoReplacement> {
+    pub(crate) pass: RowPass<'a, W>,
     /// Where changes are recorded before they are put in place.
     pub(crate) journal: Option<JournalEnd>,
     /// What the new output is compared with.
@@ -25,7 +25,7 @@ pub(crate) struct PassedRows<'a> {
     pub(crate) baseline_error: Option<String>,
 }
 
-impl PassedRows<'_> {
+impl<W: IntoReplacement> PassedRows<'_, W> {
     /// Judges the output and puts its files in place.
     ///
     /// # Errors
@@ -37,7 +37,9 @@ impl PassedRows<'_> {
         paths: &Paths,
     ) -> Result<PublishOutcome, CollectError> {
         let Self { mut pass, journal, old, baseline_error } = self;
-        let WrittenOutput { stamp, lines, measured, target: output } = pass.finish_output()?;
+        let WrittenOutput { stamp, lines, measured, target } = pass.finish_output()?;
+        let output =
+            target.into_replacement().map_err(CollectError::io(FileOperation::Write, &paths.output.given))?;
         let fetched = pass.fetched.finish().profile;
         let facts = facts(settings, paths, old, with_kept(measured.profile, pass.kept, old));
         let facts = PublishFacts { fetched, ..facts };

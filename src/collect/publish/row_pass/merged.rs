@@ -5,6 +5,7 @@ use std::io::Write;
 use super::{RowPass, text_of};
 use crate::collect::error::CollectError;
 use crate::collect::journal::decode::{FailedRecord, FetchedRecord, read_row};
+use crate::collect::journal::encode::fingerprint_digits;
 use crate::collect::parts::line::{PartLine, cells_of};
 use crate::collect::parts::set::PartSet;
 use crate::collect::previous::previous_run::PreviousRun;
@@ -28,7 +29,7 @@ pub(crate) struct NewFingerprints {
 
 impl NewFingerprints {
     /// The digits of a fingerprint; none where a line has no cells though the request uses some.
-    fn digits(&self, key: &str, cells: Option<&csv::ByteRecord>) -> Option<String> {
+    fn digits(&self, key: &str, cells: Option<&csv::ByteRecord>) -> Option<[u8; 32]> {
         let mut fields = vec![key.as_bytes()];
         for (place, &column) in self.used.iter().enumerate() {
             let place = if self.has_rows { column } else { place };
@@ -38,7 +39,7 @@ impl NewFingerprints {
                 None => return None,
             }
         }
-        Some((self.of)(self.salt, &fields).to_string())
+        Some(fingerprint_digits((self.of)(self.salt, &fields)))
     }
 }
 
@@ -106,18 +107,18 @@ impl<W: Write> RowPass<'_, W> {
         };
         let digits = match self.state {
             Some(Ok(_)) => match fingerprints.digits(&text_of(record.key), cells.as_ref()) {
-                Some(digits) => digits,
+                Some(digits) => Some(digits),
                 None => return Ok(Passed::Damaged),
             },
             // Only the state file has them.
-            _ => String::new(),
+            _ => None,
         };
         if let Some(table) = &mut self.table {
             let Some(cells) = cells else { return Ok(Passed::Damaged) };
             table.begin(cells);
             table.note_key(previous);
         }
-        let record = FetchedRecord { fingerprint: digits.as_bytes(), ..*record };
+        let record = FetchedRecord { fingerprint: digits.as_ref().map_or(&[], |digits| digits), ..*record };
         self.fetched(&record, previous).map(|()| Passed::Done)
     }
 
