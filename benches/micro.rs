@@ -1,5 +1,5 @@
-//! What the parts of the main path cost, each alone: the checker and compactor beside what it replaces, rows,
-//! the planner, the template, the journal's append.
+//! What the parts of the main path cost, each alone: the checker and compactor beside what it replaces, the opening of
+//! an input, rows, the planner, the template, the journal's append.
 //!
 //! `cargo bench --bench micro [FILTER]`; `cargo bench --bench micro -- --test` runs everything once.
 //!
@@ -56,6 +56,32 @@ fn document(name: &str) -> (Vec<u8>, Vec<u8>) {
     let document = json::document(name);
     let out = Vec::with_capacity(document.len());
     (document, out)
+}
+
+/// From the first bytes of an input to its header: the encoding, what separates the cells and how they are quoted, found
+/// from the first rows. A run does it more than once: when it surveys the file, and when it reads it.
+#[divan::bench(args = ["one column", "commas", "semicolons, all quoted", "tabs, UTF-16"])]
+fn open_input(bencher: Bencher<'_, '_>, form: &str) {
+    const ROWS: usize = 6_000;
+    let (header, row): (&str, fn(usize) -> String) = match form {
+        "one column" => ("sku\n", |row| format!("{row:08}\n")),
+        "commas" => ("sku,name,price,shop\n", |row| format!("{row:08},Espresso machine,249.90,berlin\n")),
+        "semicolons, all quoted" => {
+            ("\"sku\";\"name\";\"price\"\r\n", |row| format!("\"{row:08}\";\"Mühle; groß\";\"249,90\"\r\n"))
+        }
+        _ => ("sku\tname\tprice\n", |row| format!("{row:08}\tMühle\t249,90\n")),
+    };
+    let text = (0..ROWS).fold(header.to_owned(), |text, number| text + &row(number));
+    let bytes: Arc<[u8]> = match form {
+        "tabs, UTF-16" => {
+            std::iter::once(0xfeff).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+        }
+        _ => text.into_bytes().into(),
+    };
+    bencher.bench_local(|| {
+        let reader = Box::new(std::io::Cursor::new(Arc::clone(&bytes)));
+        Rows::from_reader(reader, "rows", &InputSettings::default()).expect("a header")
+    });
 }
 
 /// CSV to rows, 10,000 at a time.
