@@ -123,7 +123,10 @@ impl PartMerge {
         let old = previous.current_baseline(&paths.output.real, settings);
         let baseline_error = previous.baseline_error.take();
         let plan = DraftPlan::of(settings, paths, salt, &source.first().job);
-        let write = |file: Replacement| BackgroundWriter::start("output", file.synced_while_written());
+        let write = |file: Replacement| {
+            BackgroundWriter::start("output", file.synced_while_written())
+                .map_err(|source| CollectError::Thread { what: "the thread that writes the output", source })
+        };
         let (output, state) = Draft::files(&plan, write)?;
         let mut pass = RowPass::new(FailedRows::of(context), Some(output), Some(given), settings);
         pass.state = Some(state);

@@ -25,7 +25,7 @@ const ENDING: &str = ".tmp";
 /// Large enough that writing costs few system calls. The chunks of an output are as large: they are not copied again.
 const BUFFER: usize = 64 * 1024;
 /// Bytes written between two syncs, where it is synced while it is written.
-const SYNC_EVERY: u64 = 16 << 20;
+pub(crate) const SYNC_EVERY: u64 = 16 << 20;
 /// The mode of a new file, before the umask.
 const NEW_FILE: u32 = 0o666;
 const PRIVATE: u32 = 0o600;

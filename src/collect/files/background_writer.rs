@@ -94,6 +94,7 @@ impl<W> Drop for BackgroundWriter<W> {
 #[cfg(test)]
 mod tests {
     use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
 
@@ -141,14 +142,16 @@ mod tests {
         assert!(writer.finish().is_err());
     }
 
-    /// Waits at each write, and again.
-    struct Slow(Arc<Barrier>, Full);
+    /// Counts writes, and waits twice at the first one.
+    struct Slow(Arc<Barrier>, Arc<AtomicUsize>);
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.wait();
-            self.0.wait();
-            self.1.write(bytes)
+            if self.1.fetch_add(1, Ordering::Relaxed) == 0 {
+                self.0.wait();
+                self.0.wait();
+            }
+            Ok(bytes.len())
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -158,8 +161,8 @@ mod tests {
 
     #[test]
     fn dropped_it_writes_nothing_more_and_what_it_wrote_to_is_gone() {
-        let (barrier, dropped) = (Arc::new(Barrier::new(2)), Arc::default());
-        let target = Slow(Arc::clone(&barrier), Full(99, Arc::clone(&dropped)));
+        let (barrier, written) = (Arc::new(Barrier::new(2)), Arc::default());
+        let target = Slow(Arc::clone(&barrier), Arc::clone(&written));
         let mut writer = BackgroundWriter::start("test", target).unwrap();
         for _ in 0..WAITING {
             writer.write_all(b"x").unwrap();
@@ -170,9 +173,9 @@ mod tests {
         while !is_dropped.load(Ordering::Relaxed) {
             std::thread::yield_now();
         }
-        // Only the write that had begun ends: another one would wait for this barrier for ever.
         barrier.wait();
         dropping.join().unwrap();
-        assert!(dropped.load(Ordering::Relaxed));
+        assert_eq!(written.load(Ordering::Relaxed), 1, "only the write that had begun");
+        assert_eq!(Arc::strong_count(&written), 1, "the target is dropped");
     }
 }

@@ -85,8 +85,8 @@ impl PartReader {
         &self.path
     }
 
-    /// Goes on to the next line. Of one that the buffer has not whole, only the beginning is read. Returns the place of its row, or nothing at the end
-    /// of a part that is as it was written.
+    /// Goes on to the next line. Only the beginning of a line is read that the buffer does not hold as a whole. Returns the
+    /// place of its row, or nothing at the end of a part that is as it was written.
     ///
     /// # Errors
     /// It is not, or cannot be read.

@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use rustix::fs::fstatvfs;
 
 use crate::collect::error::{CollectError, FileOperation};
-use crate::collect::files::atomic::Replacement;
+use crate::collect::files::atomic::{Replacement, SYNC_EVERY};
 use crate::collect::files::paths::Paths;
 use crate::collect::identity::RecordedJob;
 use crate::collect::journal::decode::JournalRecord;
@@ -29,8 +29,6 @@ use crate::collect::settings::{OutputSettings, Shape};
 
 /// Free space on the disk that a draft leaves to the journal and to others.
 const RESERVE: u64 = 512 << 20;
-/// Bytes written between two syncs, and between two checks of the free space.
-const SYNC_EVERY: u64 = 16 << 20;
 
 /// An output and its state, begun.
 pub(crate) struct Draft {
@@ -82,14 +80,15 @@ impl Draft {
     /// The temporary files of an output and of its state. The output is written to what `write` makes of its file.
     pub(crate) fn files<W: Write>(
         plan: &DraftPlan,
-        write: impl FnOnce(Replacement) -> io::Result<W>,
+        write: impl FnOnce(Replacement) -> Result<W, CollectError>,
     ) -> Result<(OutputWriter<W>, Result<StateWriter, String>), CollectError> {
         let state = StateWriter::create(&plan.state, plan.salt, &plan.job, &plan.layout);
         let copied_to = plan.settings.stage.as_ref();
         let state = state.map(|state| state.in_stage(copied_to));
         let file = Replacement::create(&plan.output)?.in_stage(copied_to);
-        let output = write(file).and_then(|file| OutputWriter::new(file, &plan.settings));
-        Ok((output.map_err(CollectError::io(FileOperation::Create, &plan.output))?, state))
+        let output = OutputWriter::new(write(file)?, &plan.settings)
+            .map_err(CollectError::io(FileOperation::Create, &plan.output))?;
+        Ok((output, state))
     }
 
     /// Takes in the next record of the rows; false if it can be decided only at the end of the run.
