@@ -409,7 +409,7 @@ fn a_sku_that_is_refused_whatever_the_token_fails_alone() {
 fn another_status_refuses_a_token_where_it_is_named() {
     let life = Duration::from_millis(600);
     let api = TokenApi::refusing_with(403, life, |state, _| Reply::json(format!("\"{}\"", state.issue())));
-    let dir = skus(1200);
+    let dir = skus(1000);
     let ended = api.with_endpoint(&dir, &["--token-on", "403"]).finish().expect_code(0);
     assert!(api.refused() > 0 && api.asked_for_tokens().len() >= 2, "{}", ended.stderr);
 }
@@ -418,7 +418,7 @@ fn another_status_refuses_a_token_where_it_is_named() {
 fn a_body_that_says_that_the_token_ended_renews_it() {
     let life = Duration::from_millis(600);
     let api = TokenApi::refusing_with(200, life, |state, _| Reply::json(format!("\"{}\"", state.issue())));
-    let dir = skus(1200);
+    let dir = skus(1000);
     let args = ["--refused-if", ".error == \"expired\""];
     let ended = api.with_endpoint(&dir, &args).finish().expect_code(0);
     assert!(api.refused() > 0 && api.asked_for_tokens().len() >= 2, "{}", ended.stderr);
@@ -441,14 +441,15 @@ fn a_pack_is_sent_again_with_the_new_token() {
             Reply::json(format!("[{}]", items.join(",")))
         })
     });
-    let dir = skus(2000);
+    // Little more than one token serves: each further token is waited for, which takes 10 s.
+    let dir = skus(900);
     let args = ["-H", "Authorization: Bearer ${TOKEN}", "-c", "1", "--bulk", "10", "--bulk-key", ".id"];
     let ended = run_with_url(&dir, &server.url("/p?ids={items}"), args)
         .args(["--token-url", &server.url("/token")])
         .finish()
         .expect_code(0);
     assert!(state.refused.load(Ordering::SeqCst) > 0, "{}", ended.stderr);
-    assert!(ended.stderr.contains("2,000 fetched"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("900 fetched"), "{}", ended.stderr);
 }
 
 #[test]
