@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::support::rate_law::{Slack, one_of_several_with_store, overfull};
+use crate::support::rate_law::{Slack, one_of_several_by_four_processes, overfull};
 use crate::support::redis::RedisServer;
 use crate::support::tls::Authority;
 use crate::support::{Reply, Run, ScriptedServer, WorkDir, closed_port};
@@ -81,10 +81,10 @@ fn four(
 fn four_processes_keep_one_rate_use_it_and_have_even_shares() {
     let Some(redis) = RedisServer::start() else { return };
     // A turn is over after 10 ms, and a busy machine misses some. In simulated time 99 % are reached.
-    one_of_several_with_store(|slack| four(&redis, ("10/s", 10.0), (8, 0.6), slack));
-    one_of_several_with_store(|slack| four(&redis, ("200/s", 200.0), (150, 0.6), slack));
+    one_of_several_by_four_processes(|slack| four(&redis, ("10/s", 10.0), (8, 0.6), slack));
+    one_of_several_by_four_processes(|slack| four(&redis, ("200/s", 200.0), (150, 0.6), slack));
     // This build, on a machine of two cores, may need all of them for less than that.
-    one_of_several_with_store(|slack| four(&redis, ("5000/s", 5_000.0), (4_000, 0.2), slack));
+    one_of_several_by_four_processes(|slack| four(&redis, ("5000/s", 5_000.0), (4_000, 0.2), slack));
     // Nothing stays there for ever.
     let expires = redis.ask("PTTL four");
     let expires: i64 = expires.lines().next().unwrap().trim_start_matches(':').parse().unwrap();
@@ -135,7 +135,7 @@ fn a_store_that_is_stopped_or_killed_and_replaced_lets_nothing_through_meanwhile
     let Some(redis) = RedisServer::start() else { return };
     let redis = RefCell::new(redis);
     for is_killed in [false, true] {
-        one_of_several_with_store(|slack| interrupted(&mut redis.borrow_mut(), is_killed, slack));
+        one_of_several_by_four_processes(|slack| interrupted(&mut redis.borrow_mut(), is_killed, slack));
     }
 }
 
@@ -159,7 +159,7 @@ fn a_store_that_is_gone_for_good_ends_the_run_which_the_same_command_resumes() {
 #[test]
 fn a_wait_that_one_process_is_asked_for_holds_for_all() {
     let Some(redis) = RedisServer::start() else { return };
-    one_of_several_with_store(|slack| {
+    one_of_several_by_four_processes(|slack| {
         redis.ask("FLUSHALL");
         let server = ScriptedServer::start(|seen| match seen.number {
             200 => Reply::status(429).header("Retry-After", "2"),
