@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::JsonErrorKind as Kind;
+#[cfg(target_arch = "x86_64")]
+use super::blocks;
 use super::copier::{Copier, blank_end};
 use super::token::{Strings, foreign, peek, scalar};
 use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
@@ -51,6 +53,14 @@ pub(crate) fn compacted(input: &[u8]) -> Result<Cow<'_, [u8]>, JsonError> {
 /// Gives the place of the document in the input if it is compact; copies it otherwise.
 fn document(input: &[u8], out: &mut Vec<u8>) -> Result<Option<Range<usize>>, JsonError> {
     let start = if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+    #[cfg(target_arch = "x86_64")]
+    {
+        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
+        let end = input.iter().rposition(|byte| !is_blank(byte)).map_or(0, |last| last + 1);
+        if input.get(start..end).is_some_and(blocks::is_compact) {
+            return Ok(Some(start..end));
+        }
+    }
     let strings = Strings::new(input);
     let mut copy = Copier::new(out, start);
     let mut nesting = Nesting::default();

@@ -4,8 +4,10 @@
 //! invalid body could make the whole output unreadable. [`compact`] is therefore stricter than most parsers:
 //! the exact grammar of RFC 8259, valid UTF-8, no lone surrogate, no nesting over [`MAX_DEPTH`]. It checks
 //! and copies in one pass, builds no tree and does not recurse: its cost depends on the length of a body
-//! only.
+//! only. A document that needs no copy is checked in `blocks`, where the processor has wide registers.
 
+#[cfg(target_arch = "x86_64")]
+mod blocks;
 mod check;
 mod copier;
 mod error;

@@ -3,7 +3,7 @@
 //! Most bytes of a JSON document are in strings and need no inspection of their own. One comparison of a vector
 //! register inspects sixteen of them, and a second one makes the result a number.
 
-use wide::u8x16;
+use fearless_simd::{Level, dispatch, prelude::*, u8x16};
 
 /// Eight spaces.
 const SPACES: u64 = u64::from_le_bytes([b' '; 8]);
@@ -25,7 +25,7 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
         && let Some(last) = bytes.last_chunk()
     {
         let before = WIDTH - (bytes.len() - at);
-        let mask = specials(last).to_bitmask() >> before;
+        let mask = specials(last) >> before;
         return if mask == 0 { bytes.len() } else { at + mask.trailing_zeros() as usize };
     }
     while bytes.get(at).is_some_and(|byte| !matches!(byte, ..b' ' | b'"' | b'\\')) {
@@ -37,16 +37,19 @@ pub(super) fn plain_end(bytes: &[u8], from: usize) -> usize {
 /// The place of the first `"`, `\` or control character.
 #[inline]
 pub(super) fn first_special(bytes: &[u8; WIDTH]) -> Option<usize> {
-    let mask = specials(bytes).to_bitmask();
+    let mask = specials(bytes);
     (mask != 0).then(|| mask.trailing_zeros() as usize)
 }
 
 /// Ones in the place of each `"`, `\` and control character.
 #[inline]
-fn specials(bytes: &[u8; WIDTH]) -> u8x16 {
-    let bytes = u8x16::new(*bytes);
-    let control = bytes.min(u8x16::splat(b' ' - 1)).simd_eq(bytes);
-    control | bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'))
+fn specials(bytes: &[u8; WIDTH]) -> u64 {
+    // What every processor of the target has is known when the program is compiled, so nothing is chosen here.
+    dispatch!(Level::baseline(), simd => {
+        let bytes = u8x16::from_slice(simd, bytes);
+        let control = bytes.min(b' ' - 1).simd_eq(bytes);
+        (control | bytes.simd_eq(b'"') | bytes.simd_eq(b'\\')).to_bitmask()
+    })
 }
 
 /// The first byte from `from` on that is not a space.

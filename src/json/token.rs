@@ -21,7 +21,8 @@ pub(super) fn foreign(input: &[u8], at: usize, kind: Kind) -> JsonError {
 }
 
 /// A number, `true`, `false` or `null`, which begins with `first`. Gives the offset after it.
-#[inline]
+#[expect(clippy::inline_always, reason = "it is small, and both callers read many numbers and words")]
+#[inline(always)]
 pub(super) fn scalar(input: &[u8], at: usize, first: u8) -> Result<usize, JsonError> {
     let whole = match first {
         b'1'..=b'9' => more_digits(input, at + 1),
@@ -94,6 +95,10 @@ fn more_digits(input: &[u8], mut at: usize) -> usize {
     at
 }
 
+pub(super) fn is_utf8(bytes: &[u8]) -> bool {
+    simdutf8::basic::from_utf8(bytes).is_ok()
+}
+
 /// The strings of a document.
 #[derive(Clone, Copy)]
 pub(super) struct Strings<'a> {
@@ -104,7 +109,7 @@ pub(super) struct Strings<'a> {
 
 impl<'a> Strings<'a> {
     pub(super) fn new(input: &'a [u8]) -> Self {
-        Self { input, is_utf8: simdutf8::basic::from_utf8(input).is_ok() }
+        Self { input, is_utf8: is_utf8(input) }
     }
 
     /// The end of the string whose opening quote is before `start`: the offset after its closing quote.
@@ -162,7 +167,7 @@ fn utf8(input: &[u8], start: usize, end: usize) -> Result<(), JsonError> {
 
 /// An escape whose backslash is at `at`; a surrogate pair counts as one. Gives the offset after it.
 #[inline]
-fn escape(input: &[u8], at: usize) -> Result<usize, JsonError> {
+pub(super) fn escape(input: &[u8], at: usize) -> Result<usize, JsonError> {
     match peek(input, at + 1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at + 2),
         b'u' => match code_unit(input, at + 2)? {

@@ -38,7 +38,7 @@ const ALLOWED_USES: &[(&str, &[&str])] = &[
     ("toml", &["config/file.rs"]),
     ("csv::Reader", &["input/"]),
     ("jaq_core", &["fetch/classify/select/"]),
-    ("wide::u8x16", &["json/scan.rs"]),
+    ("fearless_simd", &["json/scan.rs", "json/blocks.rs", "json/blocks/"]),
     ("simdutf8", &["json/token.rs"]),
     ("encoding_rs", &["fetch/classify/charset.rs", "input/text_encoding.rs"]),
     ("flate2", &["input/source.rs", "fetch/classify/decode.rs", "collect/files/compression.rs"]),
