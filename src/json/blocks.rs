@@ -185,7 +185,7 @@ impl<'a, S: Simd> BlockCheck<'a, S> {
         }
         self.brackets.is_closed(self.input.len())
             && self.numbers.unusual.reduce_sum() == self.numbers.read
-            && (self.classes.is_ascii || is_utf8(self.input))
+            && (!self.classes.has_non_ascii || is_utf8(self.input))
     }
 
     /// Reads the next block, of which the bits of `valid` are in the document. False if it has an error, or what only the

@@ -1,17 +1,17 @@
 //! Checks and compacts a document in one pass over its bytes. Tokens are read in `token`, and what is between
 //! white space is copied in `copier`.
 //!
-//! Open arrays and objects are bits of one integer, so nesting costs no memory and no stack.
+//! The kinds of the open arrays and objects have a table of fixed size, so nesting costs no memory and no stack.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::JsonErrorKind as Kind;
-#[cfg(target_arch = "x86_64")]
-use super::blocks;
 use super::copier::{Copier, blank_end};
 use super::token::{Strings, foreign, peek, scalar};
 use super::{BYTE_ORDER_MARK, JsonError, MAX_DEPTH};
+#[cfg(target_arch = "x86_64")]
+use super::{blocks, copier::text_end};
 
 /// Checks that `input` is one JSON text (RFC 8259), and appends it to `out` without the white space between
 /// its tokens. All else is copied byte for byte: digits, the order of names, repeated names, escapes. One
@@ -55,8 +55,7 @@ fn document(input: &[u8], out: &mut Vec<u8>) -> Result<Option<Range<usize>>, Jso
     let start = if input.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
     #[cfg(target_arch = "x86_64")]
     {
-        let is_blank = |byte: &u8| matches!(byte, b' ' | b'\n' | b'\r' | b'\t');
-        let end = input.iter().rposition(|byte| !is_blank(byte)).map_or(0, |last| last + 1);
+        let end = text_end(input);
         if input.get(start..end).is_some_and(blocks::is_compact) {
             return Ok(Some(start..end));
         }

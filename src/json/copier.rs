@@ -102,11 +102,23 @@ impl<'a> Copier<'a> {
 /// The offset of the first byte from `at` on that is not white space.
 #[inline]
 pub(super) fn blank_end(input: &[u8], mut at: usize) -> usize {
-    while let Some(b' ' | b'\n' | b'\r' | b'\t') = input.get(at) {
+    while input.get(at).copied().is_some_and(is_blank) {
         at += 1;
         if input.get(at) == Some(&b' ') {
             at = scan::spaces_end(input, at + 1);
         }
     }
     at
+}
+
+/// The end of the last byte that is not white space, or 0.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn text_end(input: &[u8]) -> usize {
+    input.iter().rposition(|byte| !is_blank(*byte)).map_or(0, |last| last + 1)
+}
+
+/// The white space of JSON.
+#[inline]
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\n' | b'\r' | b'\t')
 }

@@ -1,12 +1,13 @@
 //! What the bytes of a block are, each alone.
 
-use fearless_simd::{Simd, prelude::*, u8x64};
+use fearless_simd::{Simd, mask8x64, prelude::*, u8x64};
 
 use super::BLOCK;
 use super::bits::{WORDS, lowest};
 use crate::json::token::escape;
 
 /// For each class of bytes one bit for each byte of a block. What is in strings is not distinguished yet.
+#[derive(Default)]
 pub(super) struct Classes {
     /// `"`, less those that are escaped.
     pub(super) quote: [u64; WORDS],
@@ -22,28 +23,9 @@ pub(super) struct Classes {
     pub(super) digit: [u64; WORDS],
     pub(super) zero: [u64; WORDS],
     pub(super) point: [u64; WORDS],
-    /// Whether all bytes until now are ASCII.
-    pub(super) is_ascii: bool,
+    /// Whether a byte until now was not ASCII.
+    pub(super) has_non_ascii: bool,
     has_backslash: bool,
-}
-
-impl Default for Classes {
-    fn default() -> Self {
-        let none = [0; WORDS];
-        Self {
-            quote: none,
-            open: none,
-            open_brace: none,
-            close: none,
-            comma: none,
-            colon: none,
-            digit: none,
-            zero: none,
-            point: none,
-            is_ascii: true,
-            has_backslash: false,
-        }
-    }
 }
 
 impl Classes {
@@ -51,7 +33,7 @@ impl Classes {
     #[inline(always)]
     pub(super) fn read<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK]) -> bool {
         let (mut least, mut most) = (u8x64::splat(simd, u8::MAX), u8x64::splat(simd, 0));
-        let mut backslash = u8x64::splat(simd, 0).simd_eq(1);
+        let mut backslash = mask8x64::splat(simd, false);
         for (word, bytes) in block.chunks_exact(64).enumerate() {
             let bytes = u8x64::from_slice(simd, bytes);
             least = least.min(bytes);
@@ -69,7 +51,7 @@ impl Classes {
             self.zero[word] = bytes.simd_eq(b'0').to_bitmask();
             self.point[word] = bytes.simd_eq(b'.').to_bitmask();
         }
-        self.is_ascii &= !most.simd_gt(0x7f).any_true();
+        self.has_non_ascii |= most.simd_gt(0x7f).any_true();
         self.has_backslash = backslash.any_true();
         !least.simd_lt(b' ').any_true()
     }
@@ -78,13 +60,13 @@ impl Classes {
     #[inline(always)]
     pub(super) fn read_text<S: Simd>(&mut self, simd: S, block: &[u8; BLOCK]) -> bool {
         let mut most = u8x64::splat(simd, 0);
-        let mut special = most.simd_eq(1);
+        let mut special = mask8x64::splat(simd, false);
         for bytes in block.chunks_exact(64) {
             let bytes = u8x64::from_slice(simd, bytes);
             most = most.max(bytes);
             special |= bytes.simd_eq(b'\\') | bytes.simd_eq(b'"') | bytes.simd_lt(b' ');
         }
-        self.is_ascii &= !most.simd_gt(0x7f).any_true();
+        self.has_non_ascii |= most.simd_gt(0x7f).any_true();
         !special.any_true()
     }
 
