@@ -78,18 +78,14 @@ struct BlockCheck<'a, S: Simd> {
     comma_run: u64,
 }
 
-/// What is known of numbers and words.
+/// What the last block had of numbers.
 struct Numbers<S: Simd> {
-    /// In the last block, zeros that begin a number, and decimal points.
+    /// Zeros that begin a number, and decimal points.
     zero: Bits<S>,
     point: Bits<S>,
     /// Runs of digits that go on in the next block.
     whole_run: u64,
     decimal_run: u64,
-    /// How many there are, in each word of bits, of which the bits alone do not show that they are good.
-    unusual: Bits<S>,
-    /// How many of these were read.
-    read: u64,
 }
 
 /// The tokens of a block.
@@ -148,14 +144,7 @@ impl<'a, S: Simd> BlockCheck<'a, S> {
             escape_end: 0,
             last: Before { end_quote: none, open: none, open_brace: none, comma: none, colon, scalar: none },
             brackets: BracketStack::default(),
-            numbers: Numbers {
-                zero: none,
-                point: none,
-                whole_run: 0,
-                decimal_run: 0,
-                unusual: none,
-                read: 0,
-            },
+            numbers: Numbers { zero: none, point: none, whole_run: 0, decimal_run: 0 },
             brace_run: 0,
             comma_run: 0,
         }
@@ -183,9 +172,7 @@ impl<'a, S: Simd> BlockCheck<'a, S> {
                 return false;
             }
         }
-        self.brackets.is_closed(self.input.len())
-            && self.numbers.unusual.reduce_sum() == self.numbers.read
-            && (!self.classes.has_non_ascii || is_utf8(self.input))
+        self.brackets.is_closed(self.input.len()) && (!self.classes.has_non_ascii || is_utf8(self.input))
     }
 
     /// Reads the next block, of which the bits of `valid` are in the document. False if it has an error, or what only the
@@ -277,15 +264,16 @@ impl<'a, S: Simd> BlockCheck<'a, S> {
         let point = whole_end & load(&self.classes.point);
         let after_point = next_byte(point, &mut numbers.point);
         let decimal_end = run_ends(after_point & digit, digit, &mut numbers.decimal_run);
+        // A number that begins with a digit has its end here, or a point without a digit. Where its bytes go on after that
+        // end, and where it begins otherwise, it is read.
         let end = whole_end & !point | decimal_end;
-        numbers.unusual += (before.scalar & !(tokens.scalar | end)).count_ones();
         let unusual = start & !digit | end & tokens.scalar;
-        (unusual, after_zero & digit | after_point & !digit)
+        (unusual, after_point & !digit)
     }
 
     /// Reads numbers and words from `places` on, in the block that begins at `start`.
     #[inline(always)]
-    fn read_unusual(&mut self, places: Bits<S>, start: usize) -> bool {
+    fn read_unusual(&self, places: Bits<S>, start: usize) -> bool {
         if !is_any(places) {
             return true;
         }
@@ -299,7 +287,6 @@ impl<'a, S: Simd> BlockCheck<'a, S> {
                 if !end.is_ok_and(|end| matches!(self.input.get(end), Some(b',' | b']' | b'}'))) {
                     return false;
                 }
-                self.numbers.read += 1;
                 places &= places - 1;
             }
         }

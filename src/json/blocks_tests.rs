@@ -56,6 +56,56 @@ fn what_is_short_or_has_white_space_is_left_to_the_other_check() {
     }
 }
 
+/// Each fault is one that a single rule finds.
+#[test]
+fn each_rule_of_the_grammar_holds_at_each_place_of_a_word_and_block() {
+    const VALUES: [(&str, bool); 33] = [
+        ("{}", true),
+        ("[]", true),
+        ("[{},[],{\"a\":{}}]", true),
+        ("{\"a\":1,\"b\":[1,\"c\"],\"d\":0.5}", true),
+        ("[0,-0,10,-1.5,1e5,0E-1,2.5e+3,true,false,null]", true),
+        ("{{}}", false),
+        ("{[]}", false),
+        ("{1}", false),
+        ("{\"a\"}", false),
+        ("{\"a\",\"b\":1}", false),
+        ("{\"a\":1,\"b\"}", false),
+        ("{\"a\":1,\"b\",\"c\":1}", false),
+        ("{\"a\":1,2:3}", false),
+        ("{\"a\":1,[]}", false),
+        ("{\"a\":1,{}}", false),
+        ("{\"a\":[],\"b\",\"c\":1}", false),
+        ("{\"a\":\"b\":1}", false),
+        ("{\"a\":}", false),
+        ("{:1}", false),
+        ("{,}", false),
+        ("{\"a\":1,}", false),
+        ("[\"a\":1]", false),
+        ("[1,\"a\":2]", false),
+        ("[[],\"a\":2]", false),
+        ("[1,]", false),
+        ("[,1]", false),
+        ("[1,,1]", false),
+        ("[1\"a\"]", false),
+        ("[\"a\"[]]", false),
+        ("[1}", false),
+        ("[00]", false),
+        ("[1.]", false),
+        ("[1.,2]", false),
+    ];
+    for (value, expected) in VALUES {
+        for start in [3, 40, 64, 65, 500, 511, 512, 513, 600] {
+            let shift = value.len() / 2;
+            for start in start.max(shift + 3) - shift..=start {
+                let name = "x".repeat(start - 3);
+                let document = format!("[\"{name}\",{value}]");
+                assert_eq!(all(document.as_bytes()), vec![expected; checks().len()], "{value} at {start}");
+            }
+        }
+    }
+}
+
 #[test]
 fn runs_that_reach_over_several_blocks_are_followed() {
     for length in [1, 63, 64, 65, 511, 512, 513, 1023, 1024, 1025, 5000] {
